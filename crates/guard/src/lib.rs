@@ -1,0 +1,1 @@
+//! Who may pass: limits, connection caps, trusted peers, strict request heads.

@@ -1,0 +1,1 @@
+//! One request's life: the ProxyHttp implementation, a file per phase.

@@ -1,0 +1,1 @@
+//! The metric registry, the access log, the process log.

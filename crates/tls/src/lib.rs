@@ -1,0 +1,1 @@
+//! Certificates: loading, checking, choosing by SNI.

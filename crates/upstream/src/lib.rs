@@ -1,0 +1,1 @@
+//! Pools of servers: discovery, health, selection, retry budget; the built-in file origin.
