@@ -1,0 +1,69 @@
+# The only entry point. `make` or `make help` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CONF ?= conf/seawall.yaml
+VENV := $(CURDIR)/target/venv
+export SEAWALL_TEST_PYTHON := $(VENV)/bin/python
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s $$'\t'
+
+.PHONY: setup
+setup: ## install what a build needs (Debian packages; asks for sudo when not root)
+	@deploy/setup.sh build
+
+.PHONY: setup-test
+setup-test: setup ## install what the tests need: real clients and origins
+	@deploy/setup.sh test
+	@deploy/setup.sh python $(VENV)
+
+.PHONY: build
+build: setup ## build the release binary, target/release/seawall
+	cargo build --release --locked -p seawall
+
+.PHONY: run
+run: build ## build and start Seawall on CONF (conf/seawall.yaml)
+	@echo
+	@echo "Seawall listens on http://localhost:8080. Try it twice, in another terminal:"
+	@echo "    curl -si http://localhost:8080/ | grep -i cache-status"
+	@echo "Metrics: http://localhost:9091/metrics. Ctrl-C stops it."
+	@echo
+	exec target/release/seawall run $(CONF)
+
+.PHONY: check
+check: build ## check CONF and print what would run
+	target/release/seawall check $(CONF)
+
+.PHONY: test
+test: setup-test ## all tests: units, properties, end to end
+	cargo build --locked -p seawall
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  cargo nextest run --locked --workspace --no-fail-fast; \
+	else \
+	  cargo test --locked --workspace --all-targets --no-fail-fast; \
+	fi
+	cargo test --locked --workspace --doc --quiet
+
+.PHONY: lint
+lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencies
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny@0.20.2
+	cargo deny --locked --offline check licenses bans sources
+
+.PHONY: docs
+docs: ## write docs/reference.md and docs/seawall.schema.json from the settings types
+	cargo run --locked -q -p seawall -- reference > docs/reference.md
+	cargo run --locked -q -p seawall -- schema > docs/seawall.schema.json
+
+.PHONY: bench
+bench: build ## CPU per request beside nginx and HAProxy in one run
+	@deploy/setup.sh bench
+	python3 benchmarks/bench.py --seawall target/release/seawall
+
+.PHONY: clean
+clean: ## remove everything built
+	cargo clean
