@@ -27,7 +27,10 @@ impl Document {
             let message = error.inner().to_string();
             // One sentence: serde_yaml may repeat the path that the location already tells.
             let message = message.strip_prefix(&format!("{path}: ")).unwrap_or(&message).to_owned();
+            let before = out.len();
             let remove = self.report(&path, &message, out);
+            // The place must be looked up now: what is wrong is about to leave the tree.
+            out.fix_locations(before, self);
             if remove.segments().is_empty() || !self.root.remove(&remove) {
                 return None;
             }
@@ -85,6 +88,7 @@ fn plain(message: &str) -> String {
     let expected = match expected {
         "a sequence" => "a list",
         "a string" | "string" => "text",
+        "a Value::Tagged enum" => "a word",
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
@@ -98,8 +102,8 @@ fn plain(message: &str) -> String {
         "sequence" => "a list".to_owned(),
         other => match other.split_once(' ') {
             Some(("string", text)) => format!("`{}`", text.trim_matches('"')),
-            Some(("integer" | "boolean", text)) => text.to_owned(),
-            Some(("floating", text)) => text.trim_start_matches("point ").to_owned(),
+            Some(("integer" | "boolean", text)) => text.trim_matches('`').to_owned(),
+            Some(("floating", text)) => text.trim_start_matches("point ").trim_matches('`').to_owned(),
             _ => other.to_owned(),
         },
     };

@@ -118,6 +118,19 @@ impl Diagnostics {
         self.found.iter().filter(|d| d.severity == severity).count()
     }
 
+    /// How many findings there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Ties the findings from number `from` on to their present places in `document`.
+    pub(crate) fn fix_locations(&mut self, from: usize, document: &Document) {
+        for found in self.found.iter_mut().skip(from) {
+            found.at = found.location(document);
+        }
+    }
+
     /// Whether nothing was found.
     #[must_use]
     pub fn is_empty(&self) -> bool {
