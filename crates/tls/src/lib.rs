@@ -1,1 +1,17 @@
-//! Certificates: loading, checking, choosing by SNI.
+//! Certificates: loading, checking, choosing by SNI, and the handshake itself.
+//!
+//! [`TlsSettings`] is what `tls:` of a listener says. [`TlsAcceptor`] is built from it and runs handshakes; the
+//! certificates behind it can be exchanged while it runs ([`TlsAcceptor::reload`]). Connections in progress keep
+//! the certificate they began with.
+
+mod acceptor;
+mod certificate;
+mod check;
+mod context;
+mod names;
+mod settings;
+
+pub use acceptor::{HandshakeFailure, HandshakeInfo, TlsAcceptor, handshake_info};
+pub use certificate::{CertificateInfo, LoadError};
+pub use context::TlsError;
+pub use settings::{CertificateSettings, MinVersion, TlsSettings};
