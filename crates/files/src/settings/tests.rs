@@ -102,3 +102,27 @@ fn the_origin_refuses_what_the_check_reports() {
     assert!(matches!(FilesOrigin::new(&header), Err(FilesError::CacheControl { .. })));
     assert!(FilesOrigin::new(&at(".")).is_ok());
 }
+
+#[test]
+fn the_reference_shows_every_key_with_its_default() {
+    let reference = seawall_config::markdown_reference(&seawall_config::strict_schema::<FilesSettings>());
+    let row = |key: &str| {
+        let start = format!("| `{key}` |");
+        reference
+            .lines()
+            .find(|line| line.starts_with(&start))
+            .unwrap_or_else(|| panic!("{key} in\n{reference}"))
+    };
+    for (key, default) in [
+        ("root", "required"),
+        ("index", "index.html"),
+        ("dot_files", "`false`"),
+        ("max_connections", "`512`"),
+        ("max_waiting", "`1024`"),
+        ("wait", "`1s`"),
+        ("max_reads", "`32`"),
+        ("cache_control", "–"),
+    ] {
+        assert!(row(key).contains(default), "{}", row(key));
+    }
+}
