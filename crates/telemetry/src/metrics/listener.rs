@@ -1,0 +1,94 @@
+//! What a listener counts about its connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use super::exposition::Exposition;
+use super::labels::{TlsResult, TlsVersion};
+use super::reasons::ReasonCounter;
+
+/// The handle of one listener. Its series are exposed as long as a handle lives.
+pub struct ListenerMetrics {
+    name: String,
+    open: AtomicI64,
+    accepted: AtomicU64,
+    refused: ReasonCounter,
+    handshakes: [[AtomicU64; TlsVersion::ALL.len()]; TlsResult::ALL.len()],
+}
+
+impl ListenerMetrics {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            open: AtomicI64::new(0),
+            accepted: AtomicU64::new(0),
+            refused: ReasonCounter::default(),
+            handshakes: Default::default(),
+        }
+    }
+
+    /// Counts a connection that was let in; pair it with [`Self::closed`].
+    pub fn opened(&self) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts the end of a connection.
+    pub fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection as [`Self::opened`] until the guard is dropped.
+    #[must_use = "the connection counts as closed when the guard is dropped"]
+    pub fn open(self: &Arc<Self>) -> OpenConnection {
+        self.opened();
+        OpenConnection(Arc::clone(self))
+    }
+
+    /// Counts a connection that was turned away.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.inc(reason);
+    }
+
+    /// Counts a TLS handshake.
+    pub fn handshake(&self, result: TlsResult, version: TlsVersion) {
+        self.handshakes[result as usize][version as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// One open connection.
+pub struct OpenConnection(Arc<ListenerMetrics>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.closed();
+    }
+}
+
+/// Writes the families of all listeners.
+pub(super) fn write(listeners: &[Arc<ListenerMetrics>], out: &mut Exposition) {
+    let mut family = out.gauge("seawall_connections", "Connections open now.");
+    for listener in listeners {
+        family.sample(&[("listener", &listener.name)], listener.open.load(Ordering::Relaxed));
+    }
+    let mut family = out.counter("seawall_connections_accepted_total", "Connections let in.");
+    for listener in listeners {
+        family.sample(&[("listener", &listener.name)], listener.accepted.load(Ordering::Relaxed));
+    }
+    let mut family = out.counter("seawall_connections_refused_total", "Connections turned away.");
+    for listener in listeners {
+        listener.refused.write(&mut family, &[("listener", &listener.name)]);
+    }
+    let mut family = out.counter("seawall_tls_handshakes_total", "TLS handshakes with clients.");
+    for listener in listeners {
+        for result in TlsResult::ALL {
+            for version in TlsVersion::ALL {
+                let count = listener.handshakes[result as usize][version as usize].load(Ordering::Relaxed);
+                if count > 0 {
+                    let (result, version) = (("result", result.label()), ("version", version.label()));
+                    family.sample(&[("listener", &listener.name), result, version], count);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What an upstream counts about the tries made at it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::exposition::Exposition;
+use super::histogram::{Distribution, HistogramCells};
+use super::labels::{RetryReason, UPSTREAM_RESULTS, UpstreamResult};
+use crate::stripe::Striped;
+
+#[derive(Default)]
+struct Cells {
+    results: [AtomicU64; UPSTREAM_RESULTS.len()],
+    connections: [AtomicU64; 2],
+    first_byte: HistogramCells,
+}
+
+/// The handle of one upstream. Its series are exposed as long as a handle lives.
+pub struct UpstreamMetrics {
+    name: String,
+    cells: Striped<Cells>,
+    retries: [AtomicU64; RetryReason::ALL.len()],
+    budget_exhausted: AtomicU64,
+    no_server: AtomicU64,
+}
+
+impl UpstreamMetrics {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            cells: Striped::default(),
+            retries: Default::default(),
+            budget_exhausted: AtomicU64::new(0),
+            no_server: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts a finished try; `first_byte` is the time from sending the head to the head of the answer.
+    pub fn tried(&self, result: UpstreamResult, first_byte: Option<Duration>) {
+        let cells = self.cells.mine();
+        cells.results[result.index()].fetch_add(1, Ordering::Relaxed);
+        if let Some(first_byte) = first_byte {
+            cells.first_byte.observe(first_byte);
+        }
+    }
+
+    /// Counts a connection taken for a try, new or kept from an earlier one.
+    pub fn connected(&self, reused: bool) {
+        self.cells.mine().connections[usize::from(reused)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts another try for the same request.
+    pub fn retried(&self, reason: RetryReason) {
+        self.retries[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a retry that the budget forbade.
+    pub fn budget_exhausted(&self) {
+        self.budget_exhausted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that found no usable server.
+    pub fn no_server(&self) {
+        self.no_server.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn sum(&self, cell: impl Fn(&Cells) -> &AtomicU64) -> u64 {
+        self.cells.iter().map(|cells| cell(cells).load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
+    }
+}
+
+/// Writes the families of all upstreams.
+pub(super) fn write(upstreams: &[Arc<UpstreamMetrics>], out: &mut Exposition) {
+    let mut family = out.counter("seawall_upstream_requests_total", "Tries at servers, by how they ended.");
+    for upstream in upstreams {
+        for (i, result) in UPSTREAM_RESULTS.iter().enumerate() {
+            let count = upstream.sum(|cells| &cells.results[i]);
+            if count > 0 {
+                family.sample(&[("upstream", &upstream.name), ("result", result)], count);
+            }
+        }
+    }
+    let mut family = out
+        .counter("seawall_upstream_connections_total", "Connections taken for tries: opened anew or reused.");
+    for upstream in upstreams {
+        for (i, state) in ["new", "reused"].into_iter().enumerate() {
+            let count = upstream.sum(|cells| &cells.connections[i]);
+            family.sample(&[("upstream", &upstream.name), ("state", state)], count);
+        }
+    }
+    let mut family = out.histogram(
+        "seawall_upstream_first_byte_seconds",
+        "From sending a request to a server to the head of its answer.",
+    );
+    for upstream in upstreams {
+        let seen = Distribution::of(upstream.cells.iter().map(|cells| &cells.first_byte));
+        if !seen.is_empty() {
+            family.distribution(&[("upstream", &upstream.name)], &seen);
+        }
+    }
+    let mut family = out.counter("seawall_upstream_retries_total", "Second and later tries for a request.");
+    for upstream in upstreams {
+        for reason in RetryReason::ALL {
+            let count = upstream.retries[reason as usize].load(Ordering::Relaxed);
+            if count > 0 {
+                family.sample(&[("upstream", &upstream.name), ("reason", reason.label())], count);
+            }
+        }
+    }
+    let mut family =
+        out.counter("seawall_upstream_retry_budget_exhausted_total", "Retries that the budget forbade.");
+    for upstream in upstreams {
+        family.sample(&[("upstream", &upstream.name)], upstream.budget_exhausted.load(Ordering::Relaxed));
+    }
+    let mut family = out.counter("seawall_upstream_no_server_total", "Requests that found no usable server.");
+    for upstream in upstreams {
+        family.sample(&[("upstream", &upstream.name)], upstream.no_server.load(Ordering::Relaxed));
+    }
+}
