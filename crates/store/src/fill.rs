@@ -1,0 +1,281 @@
+//! A response on its way in, shared by the one who writes it and everybody who reads along.
+//!
+//! The writer appends under a write lock and then moves the [`Progress`] on; readers wait for progress and
+//! copy references out under a read lock, so a thousand readers do not queue behind each other. Only the
+//! unfinished last piece is copied for them, in small portions.
+//!
+//! A fill that cannot be stored any further ([`Fill::stop_storing`]) becomes a *pass*: a window over the
+//! stream for those who already read along. A reader never gets a clean end from a fill that did not finish.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use crate::body::{Body, Builder};
+use crate::head::Head;
+
+/// The most that is copied out of the unfinished piece for one read.
+const COPY: usize = 16 << 10;
+/// How long the origin is held up when the first client is a whole window behind.
+const MAX_PACE: Duration = Duration::from_millis(250);
+
+/// How a fill stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Running,
+    Complete,
+    Failed,
+}
+
+/// How far a fill has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Progress {
+    pub(crate) len: u64,
+    pub(crate) state: State,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// On its way into the store.
+    Storing(Builder),
+    /// Stored (or complete, but purged meanwhile).
+    Complete(Arc<Body>),
+    /// Not stored: only the last bytes are kept, for the readers who are there.
+    Passing { window: VecDeque<(u64, Bytes)>, bytes: u64 },
+}
+
+/// What a read of a fill found.
+#[derive(Debug)]
+pub(crate) enum Read {
+    Bytes(Bytes),
+    /// Nothing there yet.
+    Nothing,
+    /// The reader fell out of the window.
+    TooLate,
+}
+
+/// A response on its way in.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    /// Its number: later fills have larger ones.
+    pub(crate) id: u64,
+    pub(crate) key: u128,
+    pub(crate) family: u128,
+    /// The epoch in which its request began.
+    pub(crate) epoch: u64,
+    pub(crate) head: Arc<Head>,
+    /// The length it must have, where the header says one.
+    pub(crate) expected: Option<u64>,
+    content: RwLock<Content>,
+    progress: watch::Sender<Progress>,
+    /// Set once a soft purge meets it.
+    stale_since: OnceLock<SystemTime>,
+    window: u64,
+    readers: AtomicUsize,
+    /// How far the reader of the request that pays for the fill has come.
+    owner_at: AtomicU64,
+    owned: AtomicBool,
+}
+
+impl Fill {
+    pub(crate) fn new(id: u64, key: u128, family: u128, epoch: u64, head: Arc<Head>, window: u64) -> Self {
+        let expected = head.content_length();
+        Self {
+            id,
+            key,
+            family,
+            epoch,
+            head,
+            expected,
+            content: RwLock::new(Content::Storing(Builder::new(expected))),
+            progress: watch::Sender::new(Progress { len: 0, state: State::Running }),
+            stale_since: OnceLock::new(),
+            window,
+            readers: AtomicUsize::new(0),
+            owner_at: AtomicU64::new(0),
+            owned: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// A soft purge: what comes of it is stale since `instant`.
+    pub(crate) fn expire_at(&self, instant: SystemTime) {
+        // The first one counts; later ones find it stale already.
+        let _ = self.stale_since.set(instant);
+    }
+
+    pub(crate) fn stale_since(&self) -> Option<SystemTime> {
+        self.stale_since.get().copied()
+    }
+
+    // === What the writer does ===
+
+    /// How much memory more it takes to append `more` bytes; nothing once it is only passing through.
+    pub(crate) fn growth(&self, more: usize) -> u64 {
+        match &*self.content.read() {
+            Content::Storing(builder) => builder.growth(more),
+            Content::Complete(_) | Content::Passing { .. } => 0,
+        }
+    }
+
+    /// Appends `data` and wakes the readers.
+    pub(crate) fn append(&self, data: Bytes) {
+        let added = data.len() as u64;
+        match &mut *self.content.write() {
+            Content::Storing(builder) => builder.append(&data),
+            Content::Passing { window, bytes } => {
+                window.push_back((self.progress().len, data));
+                *bytes = bytes.saturating_add(added);
+                self.trim(window, bytes);
+            }
+            Content::Complete(_) => return,
+        }
+        self.progress.send_modify(|progress| progress.len = progress.len.saturating_add(added));
+    }
+
+    /// Stops storing; those who read along keep a window over the stream.
+    pub(crate) fn stop_storing(&self) {
+        let mut content = self.content.write();
+        let Content::Storing(builder) = &mut *content else { return };
+        let builder = std::mem::replace(builder, Builder::new(None));
+        let (mut window, mut at) = (VecDeque::new(), 0u64);
+        for chunk in builder.into_chunks() {
+            let len = chunk.len() as u64;
+            window.push_back((at, chunk));
+            at = at.saturating_add(len);
+        }
+        self.trim(&mut window, &mut at);
+        *content = Content::Passing { window, bytes: at };
+    }
+
+    /// Drops what lies outside the window, and what the only reader has behind it.
+    fn trim(&self, window: &mut VecDeque<(u64, Bytes)>, bytes: &mut u64) {
+        let alone = self.owned.load(SeqCst) && self.readers.load(SeqCst) == 1;
+        let read = if alone { self.owner_at.load(Relaxed) } else { 0 };
+        while let Some((start, chunk)) = window.front() {
+            let len = chunk.len() as u64;
+            if *bytes <= self.window && start.saturating_add(len) > read {
+                break;
+            }
+            *bytes = bytes.saturating_sub(len);
+            window.pop_front();
+        }
+    }
+
+    /// How long the writer should wait before it passes more on, so that the first client keeps up.
+    ///
+    /// The store cannot make the writer wait for the client: both are driven by one task, and the client
+    /// would never be served. A pause lets the client's socket drain meanwhile.
+    pub(crate) fn pace(&self) -> Option<Duration> {
+        if !self.owned.load(SeqCst) || !self.is_passing() {
+            return None;
+        }
+        let behind = self.progress().len.saturating_sub(self.owner_at.load(Relaxed));
+        let slack = self.window / 4;
+        let over = behind.saturating_sub(slack).min(self.window);
+        let share = over as f64 / self.window.max(1) as f64;
+        (over > 0).then(|| MAX_PACE.mul_f64(share))
+    }
+
+    /// Whether it is neither stored nor read by anybody: there is no point in going on.
+    pub(crate) fn is_pointless(&self) -> bool {
+        self.is_passing() && self.readers.load(SeqCst) == 0
+    }
+
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(&*self.content.read(), Content::Passing { .. })
+    }
+
+    /// Turns what was written into a body; none if it was only passing through. The readers go on reading
+    /// and wait for [`complete`](Self::complete).
+    pub(crate) fn seal(&self) -> Option<Arc<Body>> {
+        let mut content = self.content.write();
+        match &mut *content {
+            Content::Storing(builder) => {
+                let body = Arc::new(std::mem::replace(builder, Builder::new(None)).finish());
+                *content = Content::Complete(Arc::clone(&body));
+                Some(body)
+            }
+            Content::Complete(body) => Some(Arc::clone(body)),
+            Content::Passing { .. } => None,
+        }
+    }
+
+    /// Tells the readers that all of it is there.
+    pub(crate) fn complete(&self) {
+        self.progress.send_modify(|progress| progress.state = State::Complete);
+    }
+
+    /// Tells the readers that the rest will never come.
+    pub(crate) fn fail(&self) {
+        self.progress.send_modify(|progress| progress.state = State::Failed);
+    }
+
+    // === What readers do ===
+
+    /// Counts a reader in; the owner is the request that the fill belongs to.
+    pub(crate) fn enter(&self, owner: bool) {
+        self.readers.fetch_add(1, SeqCst);
+        if owner {
+            self.owned.store(true, SeqCst);
+        }
+    }
+
+    /// Counts a reader out.
+    pub(crate) fn leave(&self, owner: bool) {
+        if owner {
+            self.owned.store(false, SeqCst);
+        }
+        self.readers.fetch_sub(1, SeqCst);
+    }
+
+    /// The owner has read up to `at`.
+    pub(crate) fn owner_reached(&self, at: u64) {
+        self.owner_at.store(at, Relaxed);
+    }
+
+    /// Bytes from `at`, as many as are at hand in one go, at most to `limit`.
+    pub(crate) fn read(&self, at: u64, limit: u64) -> Read {
+        let found = match &*self.content.read() {
+            Content::Storing(builder) => builder.read(at, limit, COPY),
+            Content::Complete(body) => body.read(at, limit),
+            Content::Passing { window, .. } => match window.front() {
+                Some((start, _)) if *start <= at => gather(window, at, limit),
+                None if at >= self.progress().len => None,
+                _ => return Read::TooLate,
+            },
+        };
+        found.map_or(Read::Nothing, Read::Bytes)
+    }
+}
+
+/// All of the window from `at` to `limit` in one buffer. The writer brings several chunks in the time of one
+/// read; a reader who took them one by one would fall behind for no reason.
+fn gather(window: &VecDeque<(u64, Bytes)>, at: u64, limit: u64) -> Option<Bytes> {
+    let mut parts = window.iter().filter_map(|(start, chunk)| {
+        let from = usize::try_from(at.saturating_sub(*start)).unwrap_or(usize::MAX).min(chunk.len());
+        let to = usize::try_from(limit.saturating_sub(*start)).unwrap_or(usize::MAX).min(chunk.len());
+        (from < to).then(|| chunk.slice(from..to))
+    });
+    let first = parts.next()?;
+    let Some(second) = parts.next() else { return Some(first) };
+    let mut joined = BytesMut::with_capacity(first.len().saturating_add(second.len()));
+    joined.extend_from_slice(&first);
+    joined.extend_from_slice(&second);
+    for part in parts {
+        joined.extend_from_slice(&part);
+    }
+    Some(joined.freeze())
+}

@@ -1,0 +1,228 @@
+//! The way into the store: begin, grow, finish or fail.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use pingora_cache::storage::MissHandler;
+use pingora_cache::{CacheKey, CacheMeta};
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::ResponseHeader;
+
+use super::{Epoch, MemoryStore, Refusal};
+use crate::body::{Body, Builder};
+use crate::entry::{OBJECT_OVERHEAD, Object, VARIANT_OVERHEAD};
+use crate::fill::Fill;
+use crate::head::{Head, content_length};
+use crate::miss::Miss;
+use crate::purged::Verdict;
+use crate::shard::{Shard, State};
+use crate::stats::count;
+use crate::storage::Names;
+
+const REFUSED: ErrorType = ErrorType::Custom("cache fill refused");
+
+impl MemoryStore {
+    /// Whether a response to `key` with this `header` would be stored, as far as that can be told now.
+    ///
+    /// Ask before telling Pingora that a response is cacheable: a response it does not try to cache is passed
+    /// through with full back-pressure, and without a warning in the log.
+    #[must_use]
+    pub fn refusal(&self, key: &CacheKey, header: &ResponseHeader) -> Option<Refusal> {
+        let refusal = self.judge_size(Names::of(key), content_length(header));
+        self.count_refusal(refusal);
+        refusal
+    }
+
+    fn judge_size(&self, names: Names, length: Option<u64>) -> Option<Refusal> {
+        match length {
+            Some(length) if length > self.max_object => return Some(Refusal::TooLarge),
+            Some(length) if Builder::cost_of(length) > self.ledger.fill_capacity() => {
+                return Some(Refusal::NoRoom);
+            }
+            Some(_) => {}
+            None if self.shard(names.family).lock().is_outgrown(names.key) => return Some(Refusal::TooLarge),
+            None => {}
+        }
+        (self.fills.load(Relaxed) >= self.max_fills).then_some(Refusal::NoRoom)
+    }
+
+    fn count_refusal(&self, refusal: Option<Refusal>) {
+        match refusal {
+            Some(Refusal::TooLarge) => count(&self.counters.too_large),
+            Some(Refusal::NoRoom) => count(&self.counters.no_room),
+            None => {}
+        }
+    }
+
+    fn refuse<T>(&self, refusal: Refusal) -> Result<T> {
+        self.count_refusal(Some(refusal));
+        Error::e_explain(REFUSED, refusal.to_string())
+    }
+
+    /// Starts to store a response.
+    ///
+    /// # Errors
+    /// When it is [refused](Refusal). Pingora then passes it through uncached.
+    pub(crate) fn begin_fill(&'static self, key: &CacheKey, meta: &CacheMeta) -> Result<MissHandler> {
+        let names = Names::of(key);
+        let length = content_length(meta.response_header());
+        if let Some(refusal) = self.judge_size(names, length) {
+            return self.refuse(refusal);
+        }
+        let epoch = meta.extensions().get::<Epoch>().copied().unwrap_or_else(|| self.epoch());
+        let head = Arc::new(Head::freeze(meta)?);
+        let held = OBJECT_OVERHEAD
+            .saturating_add(VARIANT_OVERHEAD)
+            .saturating_add(head.bytes())
+            .saturating_add(length.map_or(0, Builder::cost_of));
+        if !self.enter_fills() {
+            return self.refuse(Refusal::NoRoom);
+        }
+        if !self.charge_fill(held) {
+            self.fills.fetch_sub(1, Relaxed);
+            return self.refuse(Refusal::NoRoom);
+        }
+        count(&self.counters.fills_started);
+        let id = self.next_fill.fetch_add(1, Relaxed);
+        let fill = Arc::new(Fill::new(id, names.key, names.family, epoch.0, head, self.pass_window));
+        self.show_fill(names, &fill);
+        Ok(Box::new(Miss::new(self, fill, held)))
+    }
+
+    fn enter_fills(&self) -> bool {
+        let enter = |now: usize| (now < self.max_fills).then(|| now.saturating_add(1));
+        self.fills.fetch_update(Relaxed, Relaxed, enter).is_ok()
+    }
+
+    /// Registers `fill`, and shows it to lookups unless a purge or a newer fill forbids it.
+    fn show_fill(&self, names: Names, fill: &Arc<Fill>) {
+        let mut state = self.shard(names.family).lock();
+        state.fills.insert(fill.id, Arc::clone(fill));
+        match state.purged.judge(names.key, names.family, fill.epoch) {
+            Verdict::Gone => return,
+            Verdict::StaleSince(instant) => fill.expire_at(instant),
+            Verdict::Valid => {}
+        }
+        let entry = self.entry_or_new(names);
+        if entry.fill().is_none_or(|shown| shown.id < fill.id) {
+            entry.show_fill(Some(Arc::clone(fill)));
+        }
+    }
+
+    /// Charges `bytes` more for a fill; false when there is no room for them.
+    pub(crate) fn charge_fill(&self, bytes: u64) -> bool {
+        if !self.ledger.earmark(bytes) {
+            return false;
+        }
+        if self.take(bytes) {
+            return true;
+        }
+        self.ledger.unmark(bytes);
+        false
+    }
+
+    /// Gives back what was charged for a fill.
+    pub(crate) fn release_fill(&self, held: u64) {
+        self.ledger.unmark(held);
+        self.ledger.give_back(held);
+    }
+
+    /// `fill` turned out to be larger than `max_object`.
+    pub(crate) fn outgrew(&self, fill: &Fill) {
+        count(&self.counters.too_large);
+        let mut state = self.shard(fill.family).lock();
+        state.outgrew(fill.key);
+        self.hide_fill(fill);
+    }
+
+    /// `fill` cannot grow any further.
+    pub(crate) fn no_room_for(&self, fill: &Fill) {
+        count(&self.counters.no_room);
+        let _state = self.shard(fill.family).lock();
+        self.hide_fill(fill);
+    }
+
+    /// No lookup finds `fill` any more. The caller holds the shard.
+    pub(super) fn hide_fill(&self, fill: &Fill) {
+        if let Some(entry) = self.entry(fill.key)
+            && entry.fill().is_some_and(|shown| shown.id == fill.id)
+        {
+            entry.show_fill(None);
+            self.tidy(&entry);
+        }
+    }
+
+    /// `fill` broke off.
+    pub(crate) fn drop_fill(&self, fill: &Fill, held: u64) {
+        count(&self.counters.fills_failed);
+        {
+            let mut state = self.shard(fill.family).lock();
+            state.fills.remove(&fill.id);
+            self.hide_fill(fill);
+        }
+        self.release_fill(held);
+        self.fills.fetch_sub(1, Relaxed);
+    }
+
+    /// All of `fill` is there: stores it, unless a purge or a newer object forbids it. Hands out the bytes
+    /// charged for it from now on.
+    pub(crate) fn finish_fill(&self, fill: &Arc<Fill>, held: u64) -> u64 {
+        let body = fill.seal();
+        let shard = self.shard(fill.family);
+        let kept = {
+            let mut state = shard.lock();
+            state.fills.remove(&fill.id);
+            let kept = body.map_or(0, |body| self.store_object(shard, &mut state, fill, body, held));
+            self.hide_fill(fill);
+            kept
+        };
+        self.ledger.unmark(held);
+        self.ledger.give_back(held.saturating_sub(kept));
+        self.fills.fetch_sub(1, Relaxed);
+        kept
+    }
+
+    fn store_object(&self, shard: &Shard, state: &mut State, fill: &Fill, body: Arc<Body>, held: u64) -> u64 {
+        let names = Names { key: fill.key, family: fill.family };
+        let since = match state.purged.judge(fill.key, fill.family, fill.epoch) {
+            Verdict::Gone => {
+                count(&self.counters.fills_purged);
+                return 0;
+            }
+            Verdict::StaleSince(instant) => Some(instant),
+            Verdict::Valid => fill.stale_since(),
+        };
+        let entry = self.entry_or_new(names);
+        let before = entry.object();
+        if before.as_ref().is_some_and(|before| before.fill > fill.id) {
+            count(&self.counters.fills_overtaken);
+            return 0;
+        }
+        let mut head = Arc::clone(&fill.head);
+        if let Some(since) = since {
+            Arc::make_mut(&mut head).expire_at(since);
+        }
+        // Never more than was charged, whatever the allocator did.
+        let weight = Object::weigh(&head, &body, entry.is_variant()).min(held);
+        let provenance = head.provenance();
+        entry.swap_object(Some(Arc::new(Object { head, body, fill: fill.id, weight })));
+        shard.loaded(weight);
+        if let Some(before) = before {
+            state.queues.reweigh(&entry, before.weight, weight);
+            shard.unloaded(before.weight);
+            self.ledger.give_back(before.weight);
+        } else {
+            state.queues.insert(&entry, weight);
+        }
+        count(&self.counters.inserts);
+        if entry.is_variant() {
+            for variant in state.join_family(fill.family, fill.key, self.max_variants) {
+                count(&self.counters.variants_dropped);
+                self.remove_object(shard, state, variant);
+            }
+        } else {
+            self.drop_hidden_variants(shard, state, fill.family, provenance);
+        }
+        weight
+    }
+}

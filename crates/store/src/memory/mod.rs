@@ -1,0 +1,274 @@
+//! The memory tier itself: table, shards, ledger, and how they are looked up.
+
+mod fills;
+mod removal;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+
+use pingora_cache::{CacheKey, CacheMeta, HitHandler};
+use pingora_error::Result;
+use seawall_config::{Diagnostics, Path, Severity};
+
+use crate::entry::Entry;
+use crate::fill::{Fill, State as FillState};
+use crate::hit::Hit;
+use crate::ledger::Ledger;
+use crate::settings::StoreSettings;
+use crate::shard::{Shard, State};
+use crate::stats::{Counters, Stats};
+use crate::storage::Names;
+
+type Found = Option<(CacheMeta, HitHandler)>;
+
+/// Why a store cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The settings cannot be meant; the text lists what is wrong with them.
+    #[error("the cache settings are not usable: {0}")]
+    Settings(String),
+}
+
+/// Why a response will not be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its body is larger than `max_object`, or was the last time.
+    TooLarge,
+    /// What is already on its way in leaves no room for it.
+    NoRoom,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "larger than `max_object`",
+            Self::NoRoom => "no room beside the responses on their way in",
+        })
+    }
+}
+
+/// A moment in the history of purges.
+///
+/// Take one from [`MemoryStore::epoch`] when a request begins, and put it into the extensions of the
+/// [`CacheMeta`] made from the origin's answer: `meta.extensions_mut().insert(epoch)`. A purge in between
+/// then keeps the answer out of the store. Without it, only purges after the answer's header count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch(u64);
+
+/// The memory tier: a [`Storage`](pingora_cache::storage::Storage) within one byte bound.
+#[derive(Debug)]
+pub struct MemoryStore {
+    table: papaya::HashMap<u128, Arc<Entry>, ahash::RandomState>,
+    shards: Box<[Shard]>,
+    ledger: Ledger,
+    counters: Counters,
+    purge_epoch: AtomicU64,
+    next_fill: AtomicU64,
+    fills: AtomicUsize,
+    max_fills: usize,
+    max_object: u64,
+    max_variants: usize,
+    pass_window: u64,
+    /// Where the next search for something to evict starts.
+    cursor: AtomicUsize,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    ///
+    /// # Errors
+    /// When [`StoreSettings::check`] reports an error.
+    pub fn new(settings: &StoreSettings) -> std::result::Result<Self, StoreError> {
+        let mut found = Diagnostics::default();
+        settings.check(&Path::root().key("cache"), &mut found);
+        if found.has_errors() {
+            let texts: Vec<String> = found
+                .iter()
+                .filter(|d| d.severity == Severity::Error)
+                .map(|d| format!("{}: {}", d.path, d.message))
+                .collect();
+            return Err(StoreError::Settings(texts.join("; ")));
+        }
+        let (memory, shards) = (settings.memory.bytes(), settings.shard_count().max(1));
+        Ok(Self {
+            table: papaya::HashMap::with_hasher(ahash::RandomState::new()),
+            shards: (0..shards).map(|_| Shard::new(memory / shards as u64)).collect(),
+            ledger: Ledger::new(memory, settings.fill_bytes()),
+            counters: Counters::default(),
+            purge_epoch: AtomicU64::new(0),
+            next_fill: AtomicU64::new(1),
+            fills: AtomicUsize::new(0),
+            max_fills: settings.max_fills as usize,
+            max_object: settings.max_object.bytes(),
+            max_variants: settings.max_variants as usize,
+            pass_window: settings.pass_window.bytes(),
+            cursor: AtomicUsize::new(0),
+        })
+    }
+
+    /// An empty store that lives as long as the process, as Pingora wants it.
+    ///
+    /// # Errors
+    /// When [`StoreSettings::check`] reports an error.
+    pub fn leak(settings: &StoreSettings) -> std::result::Result<&'static Self, StoreError> {
+        Ok(Box::leak(Box::new(Self::new(settings)?)))
+    }
+
+    /// The present moment in the history of purges, to be noted when a request begins.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.purge_epoch.load(SeqCst))
+    }
+
+    /// A moment later than every one noted before.
+    fn advance_epoch(&self) -> u64 {
+        self.purge_epoch.fetch_add(1, SeqCst).saturating_add(1)
+    }
+
+    /// The largest body that is stored, in bytes.
+    #[must_use]
+    pub fn max_object(&self) -> u64 {
+        self.max_object
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn shard(&self, family: u128) -> &Shard {
+        // The high half; the table hashes the whole key again, with a secret.
+        &self.shards[(family >> 64) as usize & (self.shards.len() - 1)]
+    }
+
+    fn entry(&self, key: u128) -> Option<Arc<Entry>> {
+        self.table.pin().get(&key).map(Arc::clone)
+    }
+
+    /// The entry of `names`, made if need be. The caller holds the shard.
+    fn entry_or_new(&self, names: Names) -> Arc<Entry> {
+        let table = self.table.pin();
+        Arc::clone(table.get_or_insert_with(names.key, || Arc::new(Entry::new(names.key, names.family))))
+    }
+
+    /// Takes `entry` off the table once nothing is left in it. The caller holds the shard.
+    fn tidy(&self, entry: &Entry) {
+        if entry.object().is_none() && entry.fill().is_none() {
+            self.table.pin().remove(&entry.key);
+        }
+    }
+
+    /// What is stored under `key`: a running fill before an object, because it is newer.
+    ///
+    /// # Errors
+    /// When Pingora cannot decode its own header internals.
+    pub(crate) fn find(&self, key: &CacheKey) -> Result<Found> {
+        let names = Names::of(key);
+        let table = self.table.pin();
+        if let Some(entry) = table.get(&names.key) {
+            if let Some(fill) = entry.fill().filter(|fill| fill.progress().state != FillState::Failed) {
+                self.counters.streamed();
+                return Self::join(fill, false);
+            }
+            if let Some(object) = entry.object() {
+                entry.touch();
+                self.counters.hit();
+                return Ok(Some((object.head.thaw()?, Hit::whole(object))));
+            }
+        }
+        self.counters.miss();
+        Ok(None)
+    }
+
+    /// The fill with number `id`, for the request that writes it.
+    pub(crate) fn find_fill(&self, key: &CacheKey, id: u64) -> Result<Found> {
+        let fill = self.shard(Names::of(key).family).lock().fills.get(&id).cloned();
+        fill.map_or(Ok(None), |fill| Self::join(fill, true))
+    }
+
+    fn join(fill: Arc<Fill>, owner: bool) -> Result<Found> {
+        let mut meta = fill.head.thaw()?;
+        if let Some(since) = fill.stale_since() {
+            meta.expire_at(since);
+        }
+        Ok(Some((meta, Hit::filling(fill, owner))))
+    }
+
+    /// Takes `bytes` of the capacity, evicting as needed; false when fills leave no room for them.
+    fn take(&self, bytes: u64) -> bool {
+        while !self.ledger.take(bytes) {
+            // Fills cannot be evicted. Do not empty the store for what will not fit anyway.
+            let fixed = self.ledger.filling().saturating_add(bytes);
+            if fixed > self.ledger.capacity() || !self.evict() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Evicts one object; false when there is none.
+    fn evict(&self) -> bool {
+        let count = self.shards.len();
+        let at = self.cursor.fetch_add(1, Relaxed) % count;
+        let (one, other) = (at, (at + 1) % count);
+        // The fuller of two neighbours, or else any that has something: with the cursor moving on, shards
+        // stay about level without anybody looking at all of them.
+        let first = if self.shards[one].load() >= self.shards[other].load() { one } else { other };
+        (0..count).any(|step| self.evict_from(&self.shards[(first + step) % count]))
+    }
+
+    fn evict_from(&self, shard: &Shard) -> bool {
+        if shard.load() == 0 {
+            return false;
+        }
+        let mut state = shard.lock();
+        let Some((entry, from)) = state.queues.evict() else { return false };
+        let freed = self.clear_entry(shard, &mut state, &entry);
+        match from {
+            crate::queues::From::Small => &self.counters.evicted_small,
+            crate::queues::From::Main => &self.counters.evicted_main,
+        }
+        .fetch_add(1, Relaxed);
+        self.counters.evicted_bytes.fetch_add(freed, Relaxed);
+        true
+    }
+
+    /// Empties an entry that is in no queue any more, and hands out the bytes that came free.
+    fn clear_entry(&self, shard: &Shard, state: &mut State, entry: &Entry) -> u64 {
+        let freed = entry.swap_object(None).map_or(0, |object| object.weight);
+        shard.unloaded(freed);
+        self.ledger.give_back(freed);
+        if entry.is_variant() {
+            state.leave_family(entry.family, entry.key);
+        }
+        self.tidy(entry);
+        freed
+    }
+
+    /// The state at this moment.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            bytes: self.ledger.used(),
+            capacity_bytes: self.ledger.capacity(),
+            fill_bytes: self.ledger.filling(),
+            fills_in_flight: self.fills.load(Relaxed) as u64,
+            ..self.counters.snapshot()
+        };
+        for shard in &self.shards {
+            let state = shard.lock();
+            let sizes = state.queues.sizes();
+            stats.small_objects += sizes.small_objects;
+            stats.small_bytes += sizes.small_bytes;
+            stats.main_objects += sizes.main_objects;
+            stats.main_bytes += sizes.main_bytes;
+            stats.ghosts += sizes.ghosts;
+            stats.remembered_purges += state.purged.len() as u64;
+        }
+        stats.objects = stats.small_objects + stats.main_objects;
+        stats
+    }
+}
+
+#[cfg(test)]
+mod tests;
