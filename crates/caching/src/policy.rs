@@ -1,0 +1,163 @@
+//! A route's cache settings, compiled.
+
+use std::time::Duration;
+
+use http::{HeaderName, StatusCode};
+
+use crate::key::KeyPolicy;
+use crate::settings::{RouteCacheSettings, SetCookie, StatusSelector};
+
+/// Why settings cannot be compiled. Checked settings always can.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// A name in a list of header fields is none.
+    #[error("`{name}` in `{list}` cannot be the name of a header field; write the bare name")]
+    HeaderName {
+        /// The list.
+        list: &'static str,
+        /// What stands in it.
+        name: String,
+    },
+}
+
+/// The compiled form of [`RouteCacheSettings`]: what the rules ask for at each request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachePolicy {
+    pub(crate) enabled: bool,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) force_ttl: Option<Duration>,
+    pub(crate) min_ttl: Duration,
+    pub(crate) max_ttl: Duration,
+    statuses: Vec<(StatusSelector, Duration)>,
+    pub(crate) stale_while_revalidate: Duration,
+    pub(crate) stale_if_error: Duration,
+    pub(crate) heuristic: Option<Heuristic>,
+    pub(crate) set_cookie: SetCookie,
+    pub(crate) vary_ignore: Vec<HeaderName>,
+    pub(crate) honor_request_directives: bool,
+    key: KeyPolicy,
+}
+
+/// How a lifetime is guessed (RFC 9111 §4.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Heuristic {
+    pub(crate) percent: u32,
+    pub(crate) max: Duration,
+}
+
+impl Default for CachePolicy {
+    fn default() -> Self {
+        let settings = RouteCacheSettings::default();
+        Self::with_parts(&settings, Vec::new(), KeyPolicy::default())
+    }
+}
+
+impl CachePolicy {
+    /// Compiles checked settings.
+    ///
+    /// # Errors
+    /// When a header's name is not one.
+    pub fn new(settings: &RouteCacheSettings) -> Result<Self, PolicyError> {
+        let vary_ignore = settings
+            .vary_ignore
+            .iter()
+            .map(|name| header_name("vary_ignore", name))
+            .collect::<Result<_, _>>()?;
+        Ok(Self::with_parts(settings, vary_ignore, KeyPolicy::new(&settings.key)?))
+    }
+
+    fn with_parts(settings: &RouteCacheSettings, vary_ignore: Vec<HeaderName>, key: KeyPolicy) -> Self {
+        Self {
+            enabled: settings.enabled,
+            ttl: settings.ttl.map(|ttl| ttl.duration()),
+            force_ttl: settings.force_ttl.map(|ttl| ttl.duration()),
+            min_ttl: settings.min_ttl.map_or(Duration::ZERO, |ttl| ttl.duration()),
+            max_ttl: settings.max_ttl.map_or(Duration::MAX, |ttl| ttl.duration()),
+            statuses: settings.statuses.iter().map(|(status, ttl)| (*status, ttl.duration())).collect(),
+            stale_while_revalidate: settings.stale_while_revalidate.duration(),
+            stale_if_error: settings.stale_if_error.duration(),
+            heuristic: settings.heuristic.then(|| Heuristic {
+                percent: u32::from(settings.heuristic_percent).min(100),
+                max: settings.heuristic_max.duration(),
+            }),
+            set_cookie: settings.set_cookie,
+            vary_ignore,
+            honor_request_directives: settings.honor_request_directives,
+            key,
+        }
+    }
+
+    /// Whether the route uses the cache at all.
+    #[must_use]
+    pub fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// How the route names its stored responses.
+    #[must_use]
+    pub fn key(&self) -> &KeyPolicy {
+        &self.key
+    }
+
+    /// The fields that count in a response's Vary on this route.
+    #[must_use]
+    pub fn vary(&self, response: &http::HeaderMap) -> crate::Vary {
+        crate::Vary::parse(response, &self.vary_ignore)
+    }
+
+    /// The lifetime that the settings give to a status: the exact one before its class.
+    pub(crate) fn status_ttl(&self, status: StatusCode) -> Option<Duration> {
+        let find =
+            |wanted| self.statuses.iter().find(|(selector, _)| *selector == wanted).map(|(_, ttl)| *ttl);
+        let class = u8::try_from(status.as_u16() / 100).ok()?;
+        find(StatusSelector::Exact(status.as_u16())).or_else(|| find(StatusSelector::Class(class)))
+    }
+
+    /// A lifetime of the origin within the bounds of the route.
+    pub(crate) fn clamp(&self, lifetime: Duration) -> Duration {
+        lifetime.max(self.min_ttl).min(self.max_ttl)
+    }
+}
+
+pub(crate) fn header_name(list: &'static str, name: &str) -> Result<HeaderName, PolicyError> {
+    name.parse().map_err(|_| PolicyError::HeaderName { list, name: name.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::secs;
+
+    fn policy(yaml: &str) -> CachePolicy {
+        CachePolicy::new(&serde_yaml::from_str(yaml).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_default_is_that_of_the_settings() {
+        assert_eq!(CachePolicy::default(), CachePolicy::new(&RouteCacheSettings::default()).unwrap());
+    }
+
+    #[test]
+    fn the_exact_status_comes_before_its_class() {
+        let policy = policy("statuses: { 404: 10s, 4xx: 20s, 5xx: 1s }");
+        assert_eq!(policy.status_ttl(StatusCode::NOT_FOUND), Some(secs(10)));
+        assert_eq!(policy.status_ttl(StatusCode::GONE), Some(secs(20)));
+        assert_eq!(policy.status_ttl(StatusCode::BAD_GATEWAY), Some(secs(1)));
+        assert_eq!(policy.status_ttl(StatusCode::OK), None);
+    }
+
+    #[test]
+    fn bounds_hold() {
+        let policy = policy("{ min_ttl: 10s, max_ttl: 20s }");
+        assert_eq!(policy.clamp(secs(0)), secs(10));
+        assert_eq!(policy.clamp(secs(15)), secs(15));
+        assert_eq!(policy.clamp(secs(99)), secs(20));
+    }
+
+    #[test]
+    fn a_bad_name_is_an_error() {
+        let settings = RouteCacheSettings { vary_ignore: vec!["a b".into()], ..Default::default() };
+        let error = CachePolicy::new(&settings).unwrap_err().to_string();
+        assert!(error.contains("`a b` in `vary_ignore`"), "{error}");
+    }
+}
