@@ -9,28 +9,34 @@ use crate::fds::{derive_max_connections, raise_file_limit};
 use crate::head::HeadLimits;
 use crate::{BodyMeter, H2LimitsSettings, LimitsSettings};
 
-/// A slowest average rate, counted over time spent waiting for a client.
+/// A slowest average rate over a window of time spent waiting for a client.
+///
+/// Only waiting counts: a client is not to blame for the time an origin takes. And only the window counts: what
+/// a client moved fast before earns it no right to be slow later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    bytes_per_second: u64,
-    grace: Duration,
+    per_window: u64,
+    window: Duration,
 }
 
 impl Rate {
-    /// `bytes_per_second` after `grace`; 0 is no limit.
+    /// `bytes_per_second`, measured over `window`; 0 of either is no limit.
     #[must_use]
-    pub fn new(bytes_per_second: u64, grace: Duration) -> Self {
-        Self { bytes_per_second, grace }
+    pub fn new(bytes_per_second: u64, window: Duration) -> Self {
+        let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
+        Self { per_window: bytes_per_second.saturating_mul(millis) / 1000, window }
     }
 
-    /// How long a client that has moved `bytes` may have kept us waiting; `None` without a limit.
+    /// How long waiting is added up before the rate is looked at; `None` without a limit.
     #[must_use]
-    pub fn allowance(&self, bytes: u64) -> Option<Duration> {
-        if self.bytes_per_second == 0 {
-            return None;
-        }
-        let millis = bytes.saturating_mul(1000) / self.bytes_per_second;
-        Some(self.grace.saturating_add(Duration::from_millis(millis)))
+    pub fn window(&self) -> Option<Duration> {
+        (self.per_window > 0 && !self.window.is_zero()).then_some(self.window)
+    }
+
+    /// Whether `moved` bytes are enough for one window.
+    #[must_use]
+    pub fn is_met_by(&self, moved: u64) -> bool {
+        moved >= self.per_window
     }
 }
 
@@ -51,6 +57,8 @@ pub struct Deadlines {
     pub write: Duration,
     /// Slowest rate at which a client takes a response.
     pub send_rate: Rate,
+    /// For what a client still sends after its answer, before the connection is closed hard.
+    pub linger: Duration,
     /// Largest request head in bytes.
     pub max_head: usize,
 }
@@ -84,7 +92,7 @@ impl Limits {
     /// to what the system allows and decides.
     #[must_use]
     pub fn new(settings: &LimitsSettings) -> Self {
-        let grace = settings.rate_grace.duration();
+        let window = settings.rate_window.duration();
         let max_connections = settings
             .max_connections
             .unwrap_or_else(|| derive_max_connections(raise_file_limit().unwrap_or(1024)));
@@ -94,9 +102,10 @@ impl Limits {
                 head: settings.head_timeout.duration(),
                 idle: settings.idle_timeout.duration(),
                 body: settings.body_timeout.duration(),
-                body_rate: Rate::new(settings.min_body_rate.bytes(), grace),
+                body_rate: Rate::new(settings.min_body_rate.bytes(), window),
                 write: settings.write_timeout.duration(),
-                send_rate: Rate::new(settings.min_send_rate.bytes(), grace),
+                send_rate: Rate::new(settings.min_send_rate.bytes(), window),
+                linger: settings.linger_timeout.duration(),
                 max_head: settings.max_head.as_usize(),
             },
             head: HeadLimits {
@@ -147,12 +156,14 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_rate_gives_time_for_what_was_moved() {
+    fn a_rate_is_met_by_its_bytes_in_a_window() {
         let rate = Rate::new(500, Duration::from_secs(10));
-        assert_eq!(rate.allowance(0), Some(Duration::from_secs(10)));
-        assert_eq!(rate.allowance(1000), Some(Duration::from_secs(12)));
-        assert_eq!(Rate::new(0, Duration::ZERO).allowance(0), None, "0 is no limit");
-        assert!(rate.allowance(u64::MAX).is_some(), "no overflow");
+        assert_eq!(rate.window(), Some(Duration::from_secs(10)));
+        assert!(rate.is_met_by(5000));
+        assert!(!rate.is_met_by(4999));
+        assert_eq!(Rate::new(0, Duration::from_secs(1)).window(), None, "0 is no limit");
+        assert_eq!(Rate::new(1, Duration::ZERO).window(), None);
+        assert!(Rate::new(u64::MAX, Duration::MAX).window().is_some(), "no overflow");
     }
 
     #[test]

@@ -37,19 +37,23 @@ pub struct LimitsSettings {
     /// Time to wait for the next byte of a request body; then the connection is closed. Enforced by the
     /// listeners (HTTP/1.1) and the proxy (HTTP/2).
     pub body_timeout: Span,
-    /// Slowest average rate at which a request body may arrive, per second, counted over the time spent
-    /// waiting for the client after `rate_grace`. Slower clients are cut off. 0 switches it off. Enforced by
-    /// the listeners, HTTP/1.1.
+    /// Slowest average rate at which a request body may arrive, per second, measured over each `rate_window` of
+    /// waiting for the client. Slower clients are cut off. 0 switches it off. Enforced by the listeners,
+    /// HTTP/1.1.
     pub min_body_rate: ByteSize,
     /// Time to wait for a client to take any byte of a response; then the connection is closed. Enforced by
     /// the listeners.
     pub write_timeout: Span,
-    /// Slowest average rate at which a client may take a response, per second, counted over the time spent
-    /// waiting for the client after `rate_grace`. Slower clients are cut off. 0 switches it off. Enforced by
-    /// the listeners.
+    /// Slowest average rate at which a client may take a response, per second, measured over each `rate_window`
+    /// of waiting for the client. Slower clients are cut off. 0 switches it off. Enforced by the listeners.
     pub min_send_rate: ByteSize,
-    /// Time spent waiting for the client before `min_body_rate` and `min_send_rate` begin to count.
-    pub rate_grace: Span,
+    /// Waiting time over which `min_body_rate` and `min_send_rate` are measured. Time in which the client is not
+    /// waited for, because an origin is, does not count.
+    pub rate_window: Span,
+    /// Time in which what a client still sends after a final answer is read and thrown away, so that the answer
+    /// reaches it (an early 413 would be lost to a connection reset). 0 switches it off. Enforced by the
+    /// listeners, HTTP/1.1.
+    pub linger_timeout: Span,
     /// Largest request head: request line and all fields. Beyond it 431. Enforced by the listeners while it
     /// arrives and by the proxy when it is complete.
     pub max_head: ByteSize,
@@ -78,7 +82,8 @@ impl Default for LimitsSettings {
             min_body_rate: ByteSize(500),
             write_timeout: Span::secs(30),
             min_send_rate: ByteSize(500),
-            rate_grace: Span::secs(10),
+            rate_window: Span::secs(10),
+            linger_timeout: Span::secs(2),
             max_head: ByteSize::kib(32),
             max_headers: 100,
             max_uri: ByteSize::kib(8),
@@ -187,6 +192,7 @@ impl LimitsSettings {
             ("idle_timeout", self.idle_timeout),
             ("body_timeout", self.body_timeout),
             ("write_timeout", self.write_timeout),
+            ("rate_window", self.rate_window),
         ];
         for (key, value) in times {
             if value.is_zero() {
