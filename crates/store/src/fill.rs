@@ -21,8 +21,11 @@ use crate::head::Head;
 
 /// The most that is copied out of the unfinished piece for one read.
 const COPY: usize = 16 << 10;
-/// How long the origin is held up when the first client is a whole window behind.
-const MAX_PACE: Duration = Duration::from_millis(250);
+/// How long the origin is held up per [`PACED`] bytes when the first client is a whole window behind. It
+/// makes 32 KiB/s the slowest client that is never cut off.
+const MAX_PACE: Duration = Duration::from_secs(2);
+/// The bytes that the longest pause is meant for; fewer wait less.
+const PACED: f64 = 65536.0;
 
 /// How a fill stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,19 +177,23 @@ impl Fill {
         }
     }
 
-    /// How long the writer should wait before it passes more on, so that the first client keeps up.
+    /// How long the writer should wait before it brings `more` bytes, so that the first client keeps up.
     ///
     /// The store cannot make the writer wait for the client: both are driven by one task, and the client
-    /// would never be served. A pause lets the client's socket drain meanwhile.
-    pub(crate) fn pace(&self) -> Option<Duration> {
-        if !self.owned.load(SeqCst) || !self.is_passing() {
+    /// would never be served. A pause lets the client's socket drain meanwhile. A fill that is `close` to
+    /// outgrowing the store is slowed down too, or its client would lie outside the window once it does;
+    /// but not while others read along, who must not suffer from a slow first client.
+    pub(crate) fn pace(&self, more: usize, close: bool) -> Option<Duration> {
+        let alone = close && self.readers.load(SeqCst) == 1;
+        if !self.owned.load(SeqCst) || !(alone || self.is_passing()) {
             return None;
         }
         let behind = self.progress().len.saturating_sub(self.owner_at.load(Relaxed));
         let slack = self.window / 4;
         let over = behind.saturating_sub(slack).min(self.window);
         let share = over as f64 / self.window.max(1) as f64;
-        (over > 0).then(|| MAX_PACE.mul_f64(share))
+        let part = (more as f64 / PACED).min(1.0);
+        (over > 0).then(|| MAX_PACE.mul_f64(share * share * part))
     }
 
     /// Whether it is neither stored nor read by anybody: there is no point in going on.

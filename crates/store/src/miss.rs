@@ -80,7 +80,8 @@ impl HandleMiss for Miss {
         if self.fill.is_pointless() {
             return Error::e_explain(FILL_ABANDONED, "the response is not stored, and nobody reads it");
         }
-        if let Some(pause) = self.fill.pace() {
+        let close = !self.prepaid && len > self.store.max_object() / 2;
+        if let Some(pause) = self.fill.pace(data.len(), close) {
             tokio::time::sleep(pause).await;
         }
         self.fill.append(data);

@@ -166,7 +166,9 @@ impl MemoryStore {
         let names = Names::of(key);
         let table = self.table.pin();
         if let Some(entry) = table.get(&names.key) {
-            if let Some(fill) = entry.fill().filter(|fill| fill.progress().state != FillState::Failed) {
+            let joinable =
+                |fill: &Arc<Fill>| fill.progress().state != FillState::Failed && !fill.is_passing();
+            if let Some(fill) = entry.fill().filter(joinable) {
                 self.counters.streamed();
                 return Self::join(fill, false);
             }

@@ -241,6 +241,51 @@ async fn the_origin_waits_for_a_client_who_is_behind() {
         write(&mut miss, &[1; 16 << 10]).await;
     }
     assert!(started.elapsed() > Duration::from_millis(100));
+    while own.read_body().await.unwrap().unwrap().is_empty() {}
+    let caught_up = tokio::time::Instant::now();
+    write(&mut miss, &[1; 16 << 10]).await;
+    assert_eq!(caught_up.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_is_not_cut_off_when_the_body_outgrows_the_store() {
+    let settings =
+        StoreSettings { memory: ByteSize::mib(8), max_object: ByteSize::mib(2), ..StoreSettings::default() };
+    let store = store(settings);
+    let key = key("/");
+    let mut miss = begin(store, &key, &meta(None)).await;
+    let mut own = own_reader(store, &key, &miss).await;
+    // 1 MiB/s at the client; the origin is as fast as it may be.
+    let client = tokio::spawn(async move {
+        let mut len = 0usize;
+        while let Some(bytes) = own.read_body().await.unwrap() {
+            len += bytes.len();
+            tokio::time::sleep(Duration::from_secs_f64(bytes.len() as f64 / 1_048_576.0)).await;
+        }
+        len
+    });
+    for _ in 0..96 {
+        write(&mut miss, &[1; 64 << 10]).await;
+    }
+    miss.finish().await.unwrap();
+    assert_eq!(client.await.unwrap(), 6 << 20);
+    assert_eq!(store.stats().rejected_too_large, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_first_client_does_not_slow_down_a_fill_that_others_read() {
+    let settings =
+        StoreSettings { memory: ByteSize::mib(8), max_object: ByteSize::mib(2), ..StoreSettings::default() };
+    let store = store(settings);
+    let key = key("/");
+    let mut miss = begin(store, &key, &meta(None)).await;
+    let _slow = own_reader(store, &key, &miss).await;
+    let (_, _other) = find(store, &key).await.unwrap();
+    let started = tokio::time::Instant::now();
+    for _ in 0..31 {
+        write(&mut miss, &[1; 64 << 10]).await;
+    }
+    assert_eq!(started.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]
