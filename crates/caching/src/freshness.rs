@@ -16,7 +16,7 @@ use crate::{MAX_DELTA, Response, Times};
 /// (RFC 9110 §15.1). 206 belongs to them too, but a part is never stored as the whole.
 const HEURISTICALLY_CACHEABLE: [u16; 11] = [200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501];
 
-/// Statuses that a route's `ttl` and `force_ttl` are for.
+/// Statuses that a route's `ttl`, `force_ttl` and `min_ttl` are for.
 const ROUTE_TTL: [u16; 6] = [200, 203, 204, 300, 301, 308];
 
 /// Whether a response with this status may be stored without any word of the origin (RFC 9110 §15.1).
@@ -181,7 +181,7 @@ fn lifetime(
     }
     match explicit(response.headers, directives, times) {
         Some((_, LifetimeSource::Invalid)) => return (Duration::ZERO, LifetimeSource::Invalid),
-        Some((lifetime, source)) => return (policy.clamp(lifetime), source),
+        Some((lifetime, source)) => return (policy.clamp(lifetime, for_route), source),
         None => {}
     }
     if let Some(ttl) = policy.status_ttl(status) {
@@ -192,7 +192,7 @@ fn lifetime(
     }
     let may_guess = heuristically_cacheable(status) || directives.public;
     match policy.heuristic.filter(|_| may_guess).and_then(|rule| guess(response.headers, times, rule)) {
-        Some(lifetime) => (policy.clamp(lifetime), LifetimeSource::Heuristic),
+        Some(lifetime) => (policy.clamp(lifetime, for_route), LifetimeSource::Heuristic),
         None => (Duration::ZERO, LifetimeSource::Nothing),
     }
 }

@@ -113,9 +113,11 @@ impl CachePolicy {
         find(StatusSelector::Exact(status.as_u16())).or_else(|| find(StatusSelector::Class(class)))
     }
 
-    /// A lifetime of the origin within the bounds of the route.
-    pub(crate) fn clamp(&self, lifetime: Duration) -> Duration {
-        lifetime.max(self.min_ttl).min(self.max_ttl)
+    /// A lifetime of the origin within the bounds of the route. An error is never kept for longer than the
+    /// origin wants, so `raise` is false for it.
+    pub(crate) fn clamp(&self, lifetime: Duration, raise: bool) -> Duration {
+        let raised = if raise { lifetime.max(self.min_ttl) } else { lifetime };
+        raised.min(self.max_ttl)
     }
 }
 
@@ -149,9 +151,10 @@ mod tests {
     #[test]
     fn bounds_hold() {
         let policy = policy("{ min_ttl: 10s, max_ttl: 20s }");
-        assert_eq!(policy.clamp(secs(0)), secs(10));
-        assert_eq!(policy.clamp(secs(15)), secs(15));
-        assert_eq!(policy.clamp(secs(99)), secs(20));
+        assert_eq!(policy.clamp(secs(0), true), secs(10));
+        assert_eq!(policy.clamp(secs(0), false), secs(0));
+        assert_eq!(policy.clamp(secs(15), true), secs(15));
+        assert_eq!(policy.clamp(secs(99), false), secs(20));
     }
 
     #[test]

@@ -128,9 +128,9 @@ impl Demand {
 
     /// Judges a stored response of this age and with that much freshness left.
     ///
-    /// `staleness` is zero for a fresh response; `forbids_stale` says that the origin forbids serving stale
-    /// ([`ResponseDirectives::forbids_stale`](crate::directives::ResponseDirectives::forbids_stale), `s-maxage` or
-    /// `no-cache`), which no client can lift (RFC 9111 §4.2.4).
+    /// `staleness` is zero for a fresh response; `forbids_stale` is
+    /// [`ResponseDirectives::forbids_max_stale`](crate::directives::ResponseDirectives::forbids_max_stale) of the
+    /// stored fields, which no client can lift (RFC 9111 §4.2.4).
     #[must_use]
     pub fn judge(&self, age: Duration, left: Duration, staleness: Duration, forbids_stale: bool) -> Verdict {
         let seconds = |n: u32| Duration::from_secs(u64::from(n));

@@ -30,7 +30,8 @@ pub struct RouteCacheSettings {
     /// still count. Same statuses as `ttl`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub force_ttl: Option<Span>,
-    /// Raises a shorter lifetime that the origin gives (also one of zero) to this. `no-cache` still counts.
+    /// Raises a shorter lifetime that the origin gives (also one of zero) to this. `no-cache` still counts. Same
+    /// statuses as `ttl`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_ttl: Option<Span>,
     /// Cuts a longer lifetime that the origin gives, or that was guessed, to this.

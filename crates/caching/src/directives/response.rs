@@ -80,6 +80,13 @@ impl ResponseDirectives {
         self.must_revalidate || self.proxy_revalidate
     }
 
+    /// Whether not even a client's `max-stale` allows a stale response: what `forbids_stale` says, `s-maxage`
+    /// (RFC 9111 §5.2.2.10) and `no-cache`.
+    #[must_use]
+    pub fn forbids_max_stale(&self) -> bool {
+        self.forbids_stale() || self.s_maxage.is_present() || self.no_cache.is_all()
+    }
+
     pub(super) fn add(&mut self, name: &[u8], argument: &Argument<'_>) {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         if is("max-age") {

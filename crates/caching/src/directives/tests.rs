@@ -143,6 +143,16 @@ fn too_many_names_mean_everything() {
 }
 
 #[test]
+fn what_no_client_lifts() {
+    for value in ["must-revalidate", "proxy-revalidate", "s-maxage=1", "s-maxage=x", "no-cache"] {
+        assert!(response(value).forbids_max_stale(), "{value}");
+    }
+    for value in ["max-age=1", "no-cache=\"x-a\"", "stale-if-error=1"] {
+        assert!(!response(value).forbids_max_stale(), "{value}");
+    }
+}
+
+#[test]
 fn request_directives() {
     let all = request("no-cache, No-Store, ONLY-if-cached, max-age=1, min-fresh=2, max-stale=3");
     assert!(all.no_cache && all.no_store && all.only_if_cached);

@@ -153,6 +153,7 @@ fn forced_and_clamped() {
     assert_eq!(with(500, &tiny, at_once(), &forced).lifetime, secs(1));
     let bounds = policy("{ min_ttl: 10s, max_ttl: 20s }");
     assert_eq!(with(200, &tiny, at_once(), &bounds).lifetime, secs(10));
+    assert_eq!(with(500, &tiny, at_once(), &bounds).lifetime, secs(1), "errors are not kept for longer");
     assert_eq!(with(200, &[("cache-control", "max-age=99")], at_once(), &bounds).lifetime, secs(20));
     assert_eq!(with(200, &[("cache-control", "max-age=0")], at_once(), &bounds).lifetime, secs(10));
 }
