@@ -1,1 +1,34 @@
-//! One request's life: the ProxyHttp implementation, a file per phase.
+//! One request's life: the `ProxyHttp` implementation, a file per phase.
+//!
+//! The capabilities meet here and nowhere else. A request goes through these phases, each a file in
+//! `phases/`:
+//!
+//! | phase | what it decides |
+//! |---|---|
+//! | `admit` | is the head lawful and within limits; who is asking; the request id |
+//! | `route` | which site and route; redirects and static answers end here |
+//! | `lookup` | may the cache be asked, under which key, which variant, may a stale answer be given |
+//! | `select` | which server of the pool; retries |
+//! | `fetch` | what the origin is sent |
+//! | `store` | what of the origin's answer may be kept, and for how long |
+//! | `respond` | what the client is sent, also when something failed |
+//! | `record` | metrics and the access log |
+//!
+//! `service` only hands Pingora's callbacks to these files. A request takes its [`Plan`] once, so that a
+//! reload never changes the rules under it.
+
+mod answer;
+mod cache_status;
+mod context;
+mod failure;
+mod forwarding;
+mod phases;
+mod plan;
+mod request_id;
+mod service;
+
+pub use context::Context;
+pub use forwarding::{Forwarding, ForwardingError, ForwardingSettings};
+pub use plan::{Action, CachePlan, Plan, RoutePlan, SitePlan, UpstreamKind, UpstreamPlan};
+pub use phases::select::MAX_TRIES;
+pub use service::Seawall;

@@ -1,2 +1,16 @@
-//! The open edge proxy: one YAML file to cached, load-balanced, observed traffic.
-fn main() {}
+//! The `seawall` binary: its command line, and wiring a checked configuration into a running server.
+
+mod check;
+mod cli;
+mod commands;
+mod load;
+mod observe;
+mod plan;
+mod server;
+mod settings;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    commands::run(cli::parse())
+}

@@ -1,6 +1,5 @@
 //! The TLS files of an upstream: authorities, our certificate, its key.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read as _;
@@ -47,8 +46,7 @@ impl Credentials {
         let authorities = settings
             .ca
             .as_deref()
-            .and_then(|path| certificates("ca", path).map_err(|p| problems.push(p)).ok())
-            .map(distinct);
+            .and_then(|path| certificates("ca", path).map_err(|p| problems.push(p)).ok());
         let client = client_pair(settings, &mut problems);
         if !problems.is_empty() {
             return Err(problems);
@@ -127,10 +125,4 @@ fn read(key: &'static str, path: &str) -> Result<Vec<u8>, CredentialProblem> {
         return Err(problem(key, format!("`{path}` is larger than 4 MiB"), "give a PEM file"));
     }
     Ok(bytes)
-}
-
-/// Without repetitions: Pingora unwraps what adding each one to a store returns.
-fn distinct(list: Vec<X509>) -> Vec<X509> {
-    let mut seen = BTreeSet::new();
-    list.into_iter().filter(|certificate| certificate.to_der().is_ok_and(|der| seen.insert(der))).collect()
 }

@@ -96,8 +96,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_at_the_rate_passes_for_ever() {
-        assert_eq!(drip(&mut Meter::default(), 1, 100, 1000).await, Ok(()));
+    async fn a_client_above_the_rate_passes_for_ever() {
+        assert_eq!(drip(&mut Meter::default(), 1, 120, 1000).await, Ok(()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -120,7 +120,7 @@ mod tests {
     async fn time_that_is_not_waited_does_not_count() {
         let mut meter = Meter::default();
         for _ in 0..100 {
-            drip(&mut meter, 1, 100, 1).await.unwrap();
+            drip(&mut meter, 1, 120, 1).await.unwrap();
             advance(Duration::from_secs(1000)).await;
         }
     }

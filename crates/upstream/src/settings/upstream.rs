@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use http::uri::Authority;
 use schemars::JsonSchema;
 use seawall_config::{Diagnostics, Path, Short};
+use seawall_files::FilesSettings;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -36,6 +37,9 @@ pub enum Protocol {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct UpstreamSettings {
+    /// A folder served as if it were an origin, instead of `servers`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<Short<FilesSettings>>,
     /// The servers: addresses, or maps with a weight and more.
     pub servers: Vec<Short<ServerSettings>>,
     /// How a server is chosen for a request.
@@ -69,6 +73,7 @@ pub struct UpstreamSettings {
 impl Default for UpstreamSettings {
     fn default() -> Self {
         Self {
+            files: None,
             servers: Vec::new(),
             balance: Balance::default(),
             hash: None,
@@ -111,6 +116,10 @@ impl UpstreamSettings {
 
     /// Reports what cannot work; reads the TLS files to find out.
     pub fn check(&self, at: &Path, out: &mut Diagnostics) {
+        if let Some(files) = &self.files {
+            self.check_files(files, at, out);
+            return;
+        }
         self.check_servers(at, out);
         self.check_hash(at, out);
         if let Some(health) = &self.health {
@@ -128,6 +137,16 @@ impl UpstreamSettings {
         if self.host.parse::<Authority>().is_err() {
             out.error(&at.key("host"), format!("`{}` is not a host", self.host))
                 .hint("write `keep` or a name such as `example.com`");
+        }
+    }
+
+    /// A folder has no servers, no balance, no health: what is set of it would do nothing.
+    fn check_files(&self, files: &FilesSettings, at: &Path, out: &mut Diagnostics) {
+        let here = std::env::current_dir().unwrap_or_default();
+        files.check(&at.key("files"), out, &here);
+        if *self != (Self { files: self.files.clone(), ..Self::default() }) {
+            out.error(at, "an upstream with `files` takes no other settings")
+                .hint("remove the other keys, or `files`");
         }
     }
 

@@ -1,0 +1,130 @@
+//! What is remembered about one request between its phases.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use seawall_caching::{BypassReason, Terms};
+use seawall_guard::BodyMeter;
+use seawall_routing::Captures;
+use seawall_store::Epoch;
+use seawall_telemetry::CacheResult;
+use seawall_upstream::{Selected, ServerId, SilenceWatch};
+
+use crate::forwarding::Client;
+use crate::plan::{Plan, RoutePlan};
+use crate::request_id::RequestId;
+
+/// One request.
+pub struct Context {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) started: Instant,
+    pub(crate) id: RequestId,
+    pub(crate) client: Client,
+    pub(crate) https: bool,
+    /// Normalised; empty until the request is admitted.
+    pub(crate) host: String,
+    /// Path and query as they are routed on, keyed on and forwarded.
+    pub(crate) target: String,
+    pub(crate) route: Option<Arc<RoutePlan>>,
+    pub(crate) captures: Captures,
+    pub(crate) body: BodyMeter,
+    /// The request re-runs the phases in the background, to refresh a stale response.
+    pub(crate) refresh: bool,
+    /// A `PURGE` that is allowed.
+    pub(crate) purge: bool,
+    pub(crate) cache: CacheFacts,
+    pub(crate) upstream: UpstreamFacts,
+    pub(crate) first_byte: Option<Duration>,
+    /// Why the request was refused or failed, as a fixed word.
+    pub(crate) error: &'static str,
+}
+
+/// What the cache had to do with it.
+#[derive(Default)]
+pub(crate) struct CacheFacts {
+    pub(crate) result: CacheResult,
+    pub(crate) bypass: Option<BypassReason>,
+    /// Why the response was not stored, or how it was.
+    pub(crate) stored: Stored,
+    pub(crate) origin_status: Option<u16>,
+    pub(crate) ttl: Option<i64>,
+    pub(crate) collapsed: bool,
+    /// The origin was asked, whatever came of it.
+    pub(crate) asked: bool,
+    /// On which terms the request met the store.
+    pub(crate) terms: Terms,
+    /// When the request began in the history of purges: an answer older than a purge is not stored.
+    pub(crate) epoch: Option<Epoch>,
+    /// The client's If-Match or If-Unmodified-Since does not hold: 412.
+    pub(crate) precondition_failed: bool,
+    /// The 304's own fields, for a full update of the stored ones (RFC 9111 §3.2).
+    pub(crate) not_modified: Option<Box<pingora_http::ResponseHeader>>,
+}
+
+/// Whether the response went into the store.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stored {
+    /// It never came to that.
+    #[default]
+    Undecided,
+    /// It did.
+    Yes,
+    /// It did not, with the reason in a fixed word.
+    No(&'static str),
+}
+
+/// What the upstream had to do with it.
+#[derive(Default)]
+pub(crate) struct UpstreamFacts {
+    pub(crate) selected: Option<Selected>,
+    /// The server's name, kept after `selected` is gone.
+    pub(crate) server: String,
+    pub(crate) tried: Vec<ServerId>,
+    pub(crate) tries: u32,
+    pub(crate) began: Option<Instant>,
+    /// When the latest try went out (RFC 9111 §4.2.3 `request_time`).
+    pub(crate) requested: Option<SystemTime>,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) took: Option<Duration>,
+    pub(crate) silence: Option<SilenceWatch>,
+    /// The next try is paid for.
+    pub(crate) retry_granted: bool,
+    /// The latest try was counted.
+    pub(crate) reported: bool,
+}
+
+impl Context {
+    pub(crate) fn new(plan: Arc<Plan>) -> Self {
+        let body = plan.limits.body_meter();
+        plan.metrics.request_began();
+        Self {
+            plan,
+            started: Instant::now(),
+            id: RequestId::generate(),
+            client: Client { peer: None, address: None, trusted: false },
+            https: false,
+            host: String::new(),
+            target: String::new(),
+            route: None,
+            captures: Captures::default(),
+            body,
+            refresh: false,
+            purge: false,
+            cache: CacheFacts::default(),
+            upstream: UpstreamFacts::default(),
+            first_byte: None,
+            error: "",
+        }
+    }
+
+    /// The scheme the client used.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.https { "https" } else { "http" }
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        self.plan.metrics.request_ended();
+    }
+}

@@ -1,0 +1,64 @@
+//! Is the head lawful and within limits, who is asking, and under which id.
+
+use pingora_error::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+use seawall_guard::head::{HeadFault, check_h1, check_h2};
+use seawall_guard::{current_connection, head::Framing};
+
+use crate::context::Context;
+use crate::request_id::RequestId;
+
+/// Runs before anything else sees the request.
+pub(crate) fn admit(session: &mut Session, ctx: &mut Context) -> Result<()> {
+    ctx.refresh = session.subrequest_ctx.is_some();
+    set_timeouts(session, ctx);
+    identify(session, ctx);
+    if ctx.refresh {
+        return Ok(());
+    }
+    check_head(session, ctx).map_err(|fault| refuse(ctx, fault))
+}
+
+fn refuse(ctx: &mut Context, fault: HeadFault) -> Box<Error> {
+    ctx.error = fault.reason;
+    ctx.plan.metrics.refused().inc(fault.reason);
+    Error::explain(ErrorType::HTTPStatus(fault.status), fault.reason).into_down()
+}
+
+fn check_head(session: &mut Session, ctx: &Context) -> Result<(), HeadFault> {
+    let limits = &ctx.plan.limits.head;
+    let Some(h1) = session.as_downstream().as_http1() else {
+        return check_h2(session.req_header(), limits);
+    };
+    let connection = current_connection();
+    let framing = check_h1(&h1.get_headers_raw_bytes(), limits);
+    if let Some(connection) = connection {
+        if let Some(fault) = connection.line_fault() {
+            return Err(fault.into());
+        }
+        connection.head_complete(framing.as_ref().is_ok_and(|framing| framing.has_body()));
+    }
+    framing.map(|_: Framing| ())
+}
+
+fn set_timeouts(session: &mut Session, ctx: &Context) {
+    let deadlines = &ctx.plan.limits.deadlines;
+    let downstream = session.as_downstream_mut();
+    downstream.set_keepalive(Some(deadlines.idle.as_secs().max(1)));
+    downstream.set_read_timeout(Some(deadlines.body));
+    downstream.set_write_timeout(Some(deadlines.write));
+    downstream.set_total_drain_timeout(Some(deadlines.body));
+    // So that a slow first client does not stall the readers of the same fill.
+    downstream.set_proxy_tasks_enabled(true);
+}
+
+fn identify(session: &mut Session, ctx: &mut Context) {
+    let downstream = session.as_downstream();
+    ctx.https = downstream.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    let peer = downstream.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+    let headers = &downstream.req_header().headers;
+    ctx.client = ctx.plan.forwarding.client(peer, headers);
+    if let Some(id) = ctx.plan.forwarding.inherited_request_id(&ctx.client, headers) {
+        ctx.id = RequestId::Inherited(id.into());
+    }
+}

@@ -1,0 +1,86 @@
+//! What the origin is sent.
+
+use bytes::Bytes;
+use http::header::{HOST, HeaderName, HeaderValue, TE};
+use pingora_error::{Error, ErrorType, OrErr, Result};
+use pingora_http::RequestHeader;
+use pingora_proxy::Session;
+use seawall_guard::current_connection;
+
+use crate::context::Context;
+use crate::phases::select;
+
+/// Fields that some frameworks let override the target or the method. No cache key has them, so an origin that
+/// believed them could put one page into the cache under the name of another.
+const OVERRIDES: [HeaderName; 8] = [
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-forwarded-scheme"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-host"),
+];
+
+/// The request's head.
+pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &mut Context) -> Result<()> {
+    let Some(route) = ctx.route.clone() else { return Ok(()) };
+    let Some(upstream) = select::upstream(ctx) else { return Ok(()) };
+    let target = http::Uri::try_from(ctx.target.as_str()).or_err(ErrorType::InternalError, "target")?;
+    request.set_uri(target);
+    for name in &OVERRIDES {
+        request.remove_header(name);
+    }
+    let host = match upstream.pool().and_then(|pool| pool.host()) {
+        Some(host) => host.clone(),
+        // As the client wrote it: with its port, which the normalised host does not have.
+        None => client_host(session, ctx)?,
+    };
+    request.insert_header(HOST, host)?;
+    // Pingora strips TE as a field of the connection; gRPC wants to know that trailers are understood.
+    if session.req_header().headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
+        request.insert_header(TE, HeaderValue::from_static("trailers"))?;
+    }
+    ctx.plan.forwarding.write(
+        request,
+        &ctx.client,
+        &ctx.host,
+        ctx.https,
+        session.req_header().version,
+        ctx.id.as_str(),
+    )?;
+    if let Some(ops) = &route.request_headers {
+        ops.apply_request(request)?;
+    }
+    Ok(())
+}
+
+fn client_host(session: &Session, ctx: &Context) -> Result<HeaderValue> {
+    let client = session.req_header();
+    if let Some(authority) = client.uri.authority() {
+        return HeaderValue::from_str(authority.as_str()).or_err(ErrorType::InvalidHTTPHeader, "authority");
+    }
+    match client.headers.get(HOST) {
+        Some(host) => Ok(host.clone()),
+        None => HeaderValue::from_str(&ctx.host).or_err(ErrorType::InvalidHTTPHeader, "host"),
+    }
+}
+
+/// A piece of the request's body.
+pub(crate) fn body(ctx: &mut Context, piece: Option<&Bytes>, end: bool) -> Result<()> {
+    if let Some(piece) = piece {
+        if let Some(silence) = &ctx.upstream.silence {
+            silence.touch();
+        }
+        if ctx.body.add(piece.len()).is_err() {
+            ctx.error = "body_too_large";
+            ctx.plan.metrics.refused().inc(ctx.error);
+            return Err(Error::explain(ErrorType::HTTPStatus(413), ctx.error).into_down());
+        }
+    }
+    if end && let Some(connection) = current_connection() {
+        connection.body_complete();
+    }
+    Ok(())
+}

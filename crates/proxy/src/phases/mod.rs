@@ -1,0 +1,10 @@
+//! The phases of a request, in the order in which it meets them.
+
+pub(crate) mod admit;
+pub(crate) mod fetch;
+pub(crate) mod lookup;
+pub(crate) mod record;
+pub(crate) mod respond;
+pub(crate) mod route;
+pub(crate) mod select;
+pub(crate) mod store;

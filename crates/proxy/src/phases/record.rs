@@ -1,0 +1,114 @@
+//! Metrics and the access log, once a request is over.
+
+use std::time::SystemTime;
+
+use http::Version;
+use http::header::{HeaderMap, HeaderName, REFERER, USER_AGENT};
+use pingora_error::Error;
+use pingora_proxy::Session;
+use seawall_caching::status::CACHE_STATUS;
+use seawall_guard::current_connection;
+use seawall_telemetry::AccessRecord;
+use seawall_telemetry::metrics::{RequestSample, UpstreamResult};
+use seawall_upstream::Outcome;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::phases::select;
+
+/// The end of a request, good or bad.
+pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+    if ctx.upstream.tries > 0 {
+        let (result, outcome) = if error.is_some() {
+            (UpstreamResult::Abandoned, Outcome::Answered)
+        } else {
+            (UpstreamResult::Status(ctx.cache.origin_status.unwrap_or(0)), Outcome::Answered)
+        };
+        select::count(ctx, result, outcome);
+    }
+    ctx.upstream.silence = None;
+    ctx.upstream.selected = None;
+    if ctx.error.is_empty()
+        && let Some(error) = error
+    {
+        ctx.error = Failure::classify(error).reason;
+    }
+    // The refresh of a stale response is the origin's business: no client asked for it.
+    if ctx.refresh {
+        return;
+    }
+    if let Some(connection) = current_connection() {
+        if session.was_upgraded() {
+            connection.streaming();
+        }
+        connection.request_done();
+    }
+    let duration = ctx.started.elapsed();
+    let downstream = session.as_downstream();
+    let status = downstream.response_written().map_or(0, |response| response.status.as_u16());
+    let bytes_sent = downstream.body_bytes_sent() as u64;
+    let bytes_received = downstream.body_bytes_read() as u64;
+    let metrics = ctx.route.as_ref().map_or(&ctx.plan.unrouted, |route| &route.metrics);
+    metrics.record(&RequestSample {
+        method: &downstream.req_header().method,
+        status,
+        cache: ctx.cache.result,
+        duration,
+        first_byte: ctx.first_byte,
+        upstream: ctx.upstream.took,
+        bytes_received,
+        bytes_sent,
+    });
+    if ctx.cache.collapsed {
+        metrics.collapsed();
+    }
+    let log = &ctx.plan.access_log;
+    if !log.is_on() {
+        return;
+    }
+    let request = downstream.req_header();
+    let route = ctx.route.as_deref();
+    let upstream = select::upstream(ctx).filter(|_| ctx.upstream.tries > 0);
+    let listener = downstream.server_addr().map(ToString::to_string).unwrap_or_default();
+    let cache_status = downstream.response_written().map_or(&b""[..], |h| field(&h.headers, &CACHE_STATUS));
+    log.write(&AccessRecord {
+        time: SystemTime::now(),
+        request_id: ctx.id.as_str(),
+        client: ctx.client.address,
+        listener: &listener,
+        scheme: ctx.scheme(),
+        host: ctx.host.as_bytes(),
+        method: request.method.as_str().as_bytes(),
+        uri: request.raw_path(),
+        protocol: protocol(request.version),
+        status,
+        bytes_sent,
+        bytes_received,
+        duration,
+        upstream_duration: ctx.upstream.took,
+        first_byte: ctx.first_byte,
+        site: route.map_or("", |route| &route.site),
+        route: route.map_or("", |route| &route.name),
+        upstream: upstream.as_ref().map_or("", |upstream| &upstream.name),
+        server: &ctx.upstream.server,
+        tries: ctx.upstream.tries,
+        cache: ctx.cache.result,
+        cache_status,
+        referer: field(&request.headers, &REFERER),
+        user_agent: field(&request.headers, &USER_AGENT),
+        error: ctx.error,
+    });
+}
+
+fn field<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h [u8] {
+    headers.get(name).map_or(b"", |value| value.as_bytes())
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_11 => "HTTP/1.1",
+        Version::HTTP_10 => "HTTP/1.0",
+        _ => "HTTP/0.9",
+    }
+}

@@ -1,0 +1,157 @@
+//! What the client is sent.
+
+use std::borrow::Cow;
+use std::time::SystemTime;
+
+use http::StatusCode;
+use http::header::{AGE, CONTENT_LENGTH, VIA};
+use pingora_cache::CachePhase;
+use pingora_error::{Error, Result};
+use pingora_http::ResponseHeader;
+use pingora_proxy::{FailToProxy, PurgeStatus, RangeType, Session, range_header_filter};
+use seawall_caching::status::{self, CACHE_STATUS};
+use seawall_caching::validation::{self, Outcome};
+use seawall_caching::{Request, Response};
+use seawall_telemetry::CacheResult;
+
+use crate::answer::Answer;
+use crate::cache_status;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::phases::lookup;
+
+/// Ranges of one request before the whole response is sent instead: many small ones cost far more than they
+/// bring.
+const MAX_RANGES: usize = 5;
+
+/// Any response on its way to the client, from the store or from the origin.
+pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    if ctx.cache.precondition_failed {
+        response.set_status(StatusCode::PRECONDITION_FAILED)?;
+    }
+    classify(session, ctx);
+    ctx.cache.collapsed |= session.cache.lock_duration().is_some();
+    let phase = session.cache.phase();
+    if let Some(facts) = session.cache.maybe_cache_meta().and_then(lookup::facts) {
+        let now = SystemTime::now();
+        ctx.cache.ttl = Some(status::ttl(facts.freshness.fresh_until(), now));
+        let age = facts.freshness.age_at(now).as_secs();
+        // A response that came from the origin just now has the age that it came with, which may be none.
+        if matches!(phase, CachePhase::Hit | CachePhase::Stale | CachePhase::StaleUpdating) || age > 0 {
+            response.insert_header(AGE, age)?;
+        } else {
+            response.remove_header(&AGE);
+        }
+    }
+    if ctx.route.as_ref().is_some_and(|route| route.cache.is_some()) {
+        ctx.cache.asked = ctx.upstream.tries > 0;
+        let value = cache_status::describe(&ctx.cache, phase, response.status).value(&response.headers);
+        response.insert_header(CACHE_STATUS, value)?;
+    }
+    finish_header(session, response, ctx)
+}
+
+fn classify(session: &Session, ctx: &mut Context) {
+    if ctx.cache.bypass.is_some() {
+        return;
+    }
+    ctx.cache.result = match session.cache.phase() {
+        CachePhase::Hit => CacheResult::Hit,
+        CachePhase::Stale | CachePhase::StaleUpdating => CacheResult::Stale,
+        CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => CacheResult::Revalidated,
+        CachePhase::Expired => CacheResult::Expired,
+        CachePhase::Miss => CacheResult::Miss,
+        CachePhase::Bypass => CacheResult::Bypass,
+        CachePhase::Disabled(_) | CachePhase::Uninit | CachePhase::CacheKey => {
+            if ctx.route.as_ref().is_some_and(|route| route.cache.is_some()) {
+                CacheResult::Miss
+            } else {
+                CacheResult::None
+            }
+        }
+    };
+}
+
+/// The last touches, the same for every response, also for those Seawall makes itself.
+pub(crate) fn finish_header(session: &Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    ctx.first_byte.get_or_insert_with(|| ctx.started.elapsed());
+    if let Some(via) = ctx.plan.forwarding.via(session.req_header().version) {
+        response.append_header(VIA, via)?;
+    }
+    response.insert_header(ctx.plan.forwarding.request_id_header(), ctx.id.as_str())?;
+    if let Some(ops) = ctx.route.as_ref().and_then(|route| route.response_headers.as_ref()) {
+        ops.apply_response(response)?;
+    }
+    Ok(())
+}
+
+/// The client's own conditions against what would be served (RFC 9110 §13.2.2).
+pub(crate) fn not_modified(session: &Session, response: &ResponseHeader, ctx: &mut Context) -> bool {
+    let head = session.req_header();
+    let request = Request { method: &head.method, headers: &head.headers, has_body: false };
+    let stored = Response { status: response.status, headers: &response.headers };
+    let now = SystemTime::now();
+    let received =
+        session.cache.maybe_cache_meta().and_then(lookup::facts).map_or(now, |facts| facts.freshness.received);
+    match validation::evaluate(&request, &stored, received, now) {
+        Outcome::Continue => false,
+        Outcome::NotModified => true,
+        Outcome::PreconditionFailed => {
+            // Pingora knows one way to leave out the body: a 304. The status is put right when the header goes out.
+            ctx.cache.precondition_failed = true;
+            true
+        }
+    }
+}
+
+/// The ranges to send.
+pub(crate) fn range(session: &Session, response: &mut ResponseHeader) -> RangeType {
+    let request = session.req_header();
+    // Pingora subtracts from the length of an empty body.
+    let empty = response.headers.get(CONTENT_LENGTH).is_none_or(|length| length.as_bytes() == b"0");
+    if empty || !validation::range_applies(&request.headers, &response.headers, SystemTime::now()) {
+        return RangeType::None;
+    }
+    range_header_filter(request, response, Some(MAX_RANGES))
+}
+
+/// The answer to a PURGE.
+pub(crate) fn purged(
+    session: &Session,
+    ctx: &mut Context,
+    status: &PurgeStatus,
+    response: &mut Cow<'static, ResponseHeader>,
+) -> Result<()> {
+    if matches!(status, PurgeStatus::NoCache) {
+        ctx.error = "purge_without_cache";
+    }
+    let response = response.to_mut();
+    response.remove_header(&http::header::SERVER);
+    finish_header(session, response, ctx)
+}
+
+/// The answer when something failed, unless one is on its way already: then the connection is cut, so that no
+/// part can pass for the whole.
+pub(crate) async fn failed(session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+    let failure = Failure::classify(error);
+    if ctx.error.is_empty() {
+        ctx.error = failure.reason;
+    }
+    log::debug!("request {} failed: {error}", ctx.id.as_str());
+    let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
+    if begun || failure.status == 0 {
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
+    session.set_keepalive(None);
+    let sent = match Answer::error(failure.status, ctx.id.as_str()) {
+        Ok(answer) => answer.send(session, ctx).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = sent {
+        log::debug!("request {}: the error could not be sent: {error}", ctx.id.as_str());
+    }
+    FailToProxy { error_code: failure.status, can_reuse_downstream: false }
+}

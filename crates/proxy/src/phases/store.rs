@@ -1,0 +1,151 @@
+//! What of the origin's answer may be kept, and for how long.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::StatusCode;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, UPGRADE};
+use pingora_cache::{CacheMeta, NoCacheReason, RespCacheable};
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use seawall_caching::{Request, Response, Times, storability, validation};
+use seawall_telemetry::metrics::UpstreamResult;
+use seawall_upstream::{Outcome, Reached};
+
+use crate::context::{Context, Stored};
+use crate::phases::lookup::Facts;
+use crate::phases::select;
+
+/// Fields of one connection (RFC 9110 §7.6.1). `Transfer-Encoding` is the framing layer's.
+const HOP_BY_HOP: [HeaderName; 3] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("te"),
+];
+
+/// The head of an answer is here.
+pub(crate) fn received(session: &Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    if let Some(silence) = &ctx.upstream.silence {
+        silence.answered();
+    }
+    if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    let status = response.status.as_u16();
+    ctx.upstream.first_byte = ctx.upstream.began.map(|began| began.elapsed());
+    ctx.cache.origin_status = Some(status);
+    let outcome = if status >= 500 { Outcome::ServerError } else { Outcome::Answered };
+    select::count(ctx, UpstreamResult::Status(status), outcome);
+    retry_on_status(session, status, ctx)?;
+    strip_hop_by_hop(response);
+    // RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing.
+    if !response.headers.contains_key(DATE) {
+        response.insert_header(DATE, httpdate::fmt_http_date(SystemTime::now()))?;
+    }
+    if response.status == StatusCode::NOT_MODIFIED && session.cache.enabled() {
+        ctx.cache.not_modified = Some(Box::new(response.clone()));
+    }
+    Ok(())
+}
+
+/// A status that the pool retries, when policy, budget and the request's body allow.
+fn retry_on_status(session: &Session, status: u16, ctx: &mut Context) -> Result<()> {
+    let Some(upstream) = select::upstream(ctx) else { return Ok(()) };
+    let wanted = upstream.pool().is_some_and(|pool| pool.retry_policy().retries_status(status));
+    let repeatable = session.response_written().is_none() && !session.as_downstream().retry_buffer_truncated();
+    if wanted && repeatable && select::may_retry(session, ctx, Reached::Server) {
+        ctx.upstream.retry_granted = true;
+        return Err(Error::explain(ErrorType::HTTPStatus(status), "the pool retries this status").into_up());
+    }
+    Ok(())
+}
+
+fn strip_hop_by_hop(response: &mut ResponseHeader) {
+    let upgrading = response.status == StatusCode::SWITCHING_PROTOCOLS;
+    let nominated: Vec<HeaderName> = response
+        .headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|text| text.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| *name != CONTENT_LENGTH && *name != http::header::TRANSFER_ENCODING)
+        .collect();
+    if upgrading {
+        return;
+    }
+    for name in nominated.iter().chain(&HOP_BY_HOP) {
+        response.remove_header(name);
+    }
+    response.remove_header(&CONNECTION);
+    response.remove_header(&UPGRADE);
+}
+
+/// A piece of the answer's body.
+pub(crate) fn body_received(ctx: &mut Context, end: bool) {
+    if let Some(silence) = &ctx.upstream.silence {
+        silence.touch();
+    }
+    if end {
+        ctx.upstream.took = ctx.upstream.began.map(|began| began.elapsed());
+    }
+}
+
+/// Decides about storing. A 304 comes with Pingora's merge of five fields; RFC 9111 §3.2 wants all of them, so
+/// the merge is made here from what was noted when the 304 came.
+pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Context) -> RespCacheable {
+    let Some(route) = ctx.route.clone() else { return RespCacheable::Uncacheable(NoCacheReason::NeverEnabled) };
+    let Some(policy) = &route.cache else { return RespCacheable::Uncacheable(NoCacheReason::NeverEnabled) };
+    let received = SystemTime::now();
+    let mut header = response.clone();
+    if let (Some(fresh), Some(old)) = (ctx.cache.not_modified.take(), session.cache.maybe_cache_meta()) {
+        let merged = validation::merge(old.headers(), &fresh.headers, received, policy);
+        header = with_headers(old.response_header().status, merged);
+    }
+    let head = session.req_header();
+    let request = Request { method: &head.method, headers: &head.headers, has_body: false };
+    let answer = Response { status: header.status, headers: &header.headers };
+    let times = Times { requested: ctx.upstream.requested.unwrap_or(received), received };
+    let admission = match storability::decide(&request, &answer, times, policy) {
+        Ok(admission) => admission,
+        Err(reason) => {
+            ctx.cache.stored = Stored::No(reason.as_str());
+            ctx.plan.metrics.uncacheable().inc(reason.as_str());
+            return RespCacheable::Uncacheable(NoCacheReason::Custom(reason.as_str()));
+        }
+    };
+    if content_length(&header).is_some_and(|length| length > ctx.plan.cache.max_object as u64) {
+        ctx.cache.stored = Stored::No("too-large");
+        return RespCacheable::Uncacheable(NoCacheReason::ResponseTooLarge);
+    }
+    for name in &admission.remove {
+        header.remove_header(name);
+    }
+    ctx.cache.stored = Stored::Yes;
+    let mut meta = CacheMeta::new(
+        admission.freshness.fresh_until(),
+        received,
+        admission.stale.while_revalidate_secs(),
+        admission.stale.if_error_secs(),
+        header,
+    );
+    let facts = Facts { freshness: admission.freshness, stale: admission.stale, vary: admission.vary };
+    meta.extensions_mut().insert(Arc::new(facts));
+    if let Some(epoch) = ctx.cache.epoch {
+        meta.extensions_mut().insert(epoch);
+    }
+    RespCacheable::Cacheable(meta)
+}
+
+fn content_length(header: &ResponseHeader) -> Option<u64> {
+    header.headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// A head of these fields.
+fn with_headers(status: StatusCode, headers: http::HeaderMap) -> ResponseHeader {
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = status;
+    parts.headers = headers;
+    ResponseHeader::from(parts)
+}

@@ -1,0 +1,123 @@
+//! The resolved configuration that requests run under: immutable, shared, taken once by each request.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_cache::lock::CacheKeyLockImpl;
+use pingora_cache::predictor::CacheablePredictor;
+use seawall_store::MemoryStore;
+use seawall_caching::CachePolicy;
+use seawall_config::units::CidrSet;
+use seawall_files::FilesOrigin;
+use seawall_guard::Limits;
+use seawall_routing::{CompiledHeaderOps, CompiledStatic, Redirect, Rewrite, Router};
+use seawall_telemetry::AccessLog;
+use seawall_telemetry::metrics::{Metrics, RouteMetrics, UpstreamMetrics};
+use seawall_upstream::Pool;
+
+use crate::forwarding::Forwarding;
+
+/// Everything a request needs to know.
+pub struct Plan {
+    /// Counts loaded configurations, from 1.
+    pub generation: u64,
+    /// Host, path and method to a route.
+    pub router: Router<SitePlan, Arc<RoutePlan>>,
+    /// What a client may use.
+    pub limits: Limits,
+    /// What origins are told about clients.
+    pub forwarding: Forwarding,
+    /// The cache all routes share.
+    pub cache: CachePlan,
+    /// All numbers.
+    pub metrics: Arc<Metrics>,
+    /// For requests that never got as far as a route.
+    pub unrouted: Arc<RouteMetrics>,
+    /// One line a request.
+    pub access_log: Arc<AccessLog>,
+}
+
+/// A site.
+#[derive(Debug)]
+pub struct SitePlan {
+    /// Its name in metrics and log.
+    pub name: Arc<str>,
+}
+
+/// A route.
+pub struct RoutePlan {
+    /// The name of its site.
+    pub site: Arc<str>,
+    /// Its name in metrics and log.
+    pub name: Arc<str>,
+    /// What answers.
+    pub action: Action,
+    /// Changes the path on the way to the upstream.
+    pub rewrite: Option<Rewrite>,
+    /// Changes the request on the way to the upstream.
+    pub request_headers: Option<CompiledHeaderOps>,
+    /// Changes the response on the way to the client.
+    pub response_headers: Option<CompiledHeaderOps>,
+    /// The caching rules; `None` when the route has no cache.
+    pub cache: Option<CachePolicy>,
+    /// Largest request body in bytes.
+    pub max_body: u64,
+    /// Its numbers.
+    pub metrics: Arc<RouteMetrics>,
+}
+
+/// What answers a request.
+pub enum Action {
+    /// A pool of servers, or a folder.
+    Forward(Arc<UpstreamPlan>),
+    /// A redirect.
+    Redirect(Redirect),
+    /// A fixed response.
+    Respond(CompiledStatic),
+}
+
+/// Where requests are sent.
+pub struct UpstreamPlan {
+    /// Its name in metrics and log.
+    pub name: Arc<str>,
+    /// What it is.
+    pub kind: UpstreamKind,
+    /// Its numbers.
+    pub metrics: Arc<UpstreamMetrics>,
+}
+
+/// The kinds of upstream.
+pub enum UpstreamKind {
+    /// Servers.
+    Pool(Arc<Pool>),
+    /// The built-in file origin.
+    Files(FilesOrigin),
+}
+
+impl UpstreamPlan {
+    /// The pool, when it is one.
+    #[must_use]
+    pub fn pool(&self) -> Option<&Arc<Pool>> {
+        match &self.kind {
+            UpstreamKind::Pool(pool) => Some(pool),
+            UpstreamKind::Files(_) => None,
+        }
+    }
+}
+
+/// The cache all routes share. Pingora wants these to live as long as the process.
+#[derive(Clone)]
+pub struct CachePlan {
+    /// The engine.
+    pub store: &'static MemoryStore,
+    /// Which keys turned out to be uncacheable.
+    pub predictor: &'static (dyn CacheablePredictor + Sync),
+    /// Collapses requests for one key; `None` when that is switched off.
+    pub lock: Option<&'static CacheKeyLockImpl>,
+    /// How long a request waits for another's response.
+    pub lock_wait: Duration,
+    /// Largest response stored, in bytes.
+    pub max_object: usize,
+    /// Who may send PURGE.
+    pub purge_allow: CidrSet,
+}

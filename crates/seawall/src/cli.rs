@@ -1,0 +1,82 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Where the configuration is when nobody says.
+const DEFAULT_CONFIG: &str = "/etc/seawall/seawall.yaml";
+
+/// An edge proxy and HTTP cache, configured by one YAML file.
+#[derive(Debug, Parser)]
+#[command(name = "seawall", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Start with `seawall check FILE`, then `seawall run FILE`. \
+    docs/ explains each task; `seawall reference` prints every setting.")]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve until told to stop (SIGTERM drains, SIGINT stops at once, SIGUSR1 reopens log files)
+    Run(ConfigFile),
+    /// Check a configuration and print what would run; exits with 1 on errors
+    Check(CheckArgs),
+    /// Say which site, route, upstream, server and cache rule a request would take, and why
+    Explain(ExplainArgs),
+    /// Print the reference of every setting as Markdown
+    Reference,
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+}
+
+/// A configuration file.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration file
+    #[arg(value_name = "FILE", env = "SEAWALL_CONFIG", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+}
+
+/// `seawall check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// Print errors and warnings only
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// Fail on warnings, too
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Print the whole configuration with every default filled in (secrets masked)
+    #[arg(long)]
+    pub(crate) dump: bool,
+}
+
+/// `seawall explain`.
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The URL a client would ask for, as in https://example.com/path?query
+    pub(crate) url: String,
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE", env = "SEAWALL_CONFIG", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// A request header, as in curl; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) headers: Vec<String>,
+    /// The request method
+    #[arg(short = 'X', long = "request", value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: String,
+    /// The client's address
+    #[arg(long, value_name = "ADDRESS", default_value = "192.0.2.1")]
+    pub(crate) client: std::net::IpAddr,
+}
+
+/// Reads the command line; prints help or a usage error and ends the process where clap says so.
+pub(crate) fn parse() -> Cli {
+    Cli::parse()
+}

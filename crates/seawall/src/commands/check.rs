@@ -1,0 +1,85 @@
+//! `seawall check`: what is wrong, or what would run.
+
+use std::fmt::Write as _;
+
+use seawall_config::Severity;
+
+use super::{Failure, print};
+use crate::cli::CheckArgs;
+use crate::load::Loaded;
+use crate::plan::site_name;
+use crate::settings::{RouteSettings, Settings};
+
+/// Checks a file. Errors (and with `--strict` warnings) make it fail.
+pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
+    let loaded = Loaded::read(&args.file.config);
+    let report = loaded.report();
+    let Some(settings) = loaded.sound() else { return Err(Failure::text(report)) };
+    if args.strict && loaded.diagnostics.count(Severity::Warning) > 0 {
+        return Err(Failure::text(report));
+    }
+    eprint!("{report}");
+    if args.dump {
+        let text = serde_yaml::to_string(settings).map_err(Failure::sentence)?;
+        return print(&text);
+    }
+    if args.quiet { Ok(()) } else { print(&summary(settings, &args.file.config.display().to_string())) }
+}
+
+/// What would run, in words.
+fn summary(settings: &Settings, file: &str) -> String {
+    let mut text = format!("{file} is sound. It would run:\n\nlisteners\n");
+    // Writing to a String cannot fail.
+    for listener in &settings.listeners {
+        let tls = listener.tls.as_ref().map_or(String::new(), |tls| {
+            format!("  TLS with {} certificate(s)", tls.certificates.len())
+        });
+        let _ = writeln!(text, "  {}{tls}{}", listener.address, if listener.h2c { "  h2c" } else { "" });
+    }
+    if let Some(address) = settings.metrics.as_ref().and_then(|metrics| metrics.address()) {
+        let _ = writeln!(text, "  {address}  metrics");
+    }
+    let _ = writeln!(text, "cache\n  {} of memory, objects up to {}", settings.cache.memory, settings.cache.max_object);
+    let _ = writeln!(text, "upstreams");
+    for (name, upstream) in &settings.upstreams {
+        let what = match &upstream.files {
+            Some(files) => format!("files in {}", files.root.display()),
+            None => upstream.servers.iter().map(|s| s.address.to_string()).collect::<Vec<_>>().join(", "),
+        };
+        let _ = writeln!(text, "  {name}: {what}");
+    }
+    let _ = writeln!(text, "sites");
+    for (i, site) in settings.sites.iter().enumerate() {
+        let hosts: Vec<String> = site.hosts.iter().map(ToString::to_string).collect();
+        let also = if site.default { "  (and every unknown host)" } else { "" };
+        let _ = writeln!(text, "  {}: {}{also}", site_name(site, i), hosts.join(", "));
+        for route in &site.routes {
+            let _ = writeln!(text, "    {} -> {}", route.label(), action(route));
+        }
+    }
+    let file_limit = seawall_guard::raise_file_limit().unwrap_or(0);
+    let wanted = settings.limits.max_connections.map_or(0, u64::from) * 2;
+    if wanted > file_limit {
+        let _ = writeln!(
+            text,
+            "\nThe limit of open files is {file_limit}; max_connections may need {wanted}. Raise it (LimitNOFILE=, ulimit -n)."
+        );
+    }
+    text
+}
+
+fn action(route: &RouteSettings) -> String {
+    let cached = match &route.cache {
+        Some(cache) if cache.enabled => match cache.ttl {
+            Some(ttl) => format!(", cached (ttl {ttl} when the origin says nothing)"),
+            None => ", cached as the origin says".into(),
+        },
+        _ => String::new(),
+    };
+    match (&route.upstream, &route.redirect, &route.respond) {
+        (Some(upstream), ..) => format!("upstream {upstream}{cached}"),
+        (_, Some(redirect), _) => format!("redirect {}", redirect.status),
+        (.., Some(respond)) => format!("respond {}", respond.status),
+        _ => "nothing".into(),
+    }
+}

@@ -1,0 +1,162 @@
+//! Where the capabilities' numbers meet the metrics: telemetry knows no pool and no store, so the binary
+//! translates.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use seawall_listen::{AcceptFault, Cut, DoorObserver, Refusal};
+use seawall_proxy::UpstreamKind;
+use seawall_store::MemoryStore;
+use seawall_telemetry::metrics::{
+    CertificateSample, CertificateSource, ListenerMetrics, Metrics, NameSample, PoolSource, ServerSample, StoreSample,
+    StoreSource, TlsResult, TlsVersion,
+};
+use seawall_tls::{HandshakeFailure, HandshakeInfo, TlsAcceptor};
+
+use crate::plan::Upstreams;
+
+/// The pools, for a scrape.
+pub(crate) struct Pools(pub(crate) Upstreams);
+
+impl PoolSource for Pools {
+    fn servers(&self) -> Vec<ServerSample> {
+        self.snapshots()
+            .flat_map(|(upstream, snapshot)| {
+                snapshot.servers.into_iter().map(move |server| {
+                    // One configured name may have several addresses: both tell the server.
+                    let name = if server.name == server.address {
+                        server.name
+                    } else {
+                        format!("{} ({})", server.name, server.address)
+                    };
+                    ServerSample {
+                        upstream: upstream.clone(),
+                        server: name,
+                        up: server.healthy,
+                        drained: server.drained,
+                        backup: server.backup,
+                        weight: server.weight.into(),
+                        in_flight: server.in_flight.into(),
+                        checks_failed: server.checks_failed,
+                    }
+                })
+            })
+            .collect()
+    }
+
+    fn names(&self) -> Vec<NameSample> {
+        self.snapshots()
+            .flat_map(|(upstream, snapshot)| {
+                snapshot.names.into_iter().map(move |name| NameSample {
+                    upstream: upstream.clone(),
+                    name: name.host,
+                    addresses: name.addresses as u64,
+                    failures: name.failures,
+                    last_success: name
+                        .age_seconds
+                        .and_then(|age| SystemTime::now().checked_sub(Duration::from_secs(age))),
+                })
+            })
+            .collect()
+    }
+}
+
+impl Pools {
+    fn snapshots(&self) -> impl Iterator<Item = (String, seawall_upstream::PoolSnapshot)> {
+        self.0.iter().filter_map(|(name, upstream)| match &upstream.kind {
+            UpstreamKind::Pool(pool) => Some((name.clone(), pool.snapshot())),
+            UpstreamKind::Files(_) => None,
+        })
+    }
+}
+
+/// The store, for a scrape.
+pub(crate) struct Store(pub(crate) &'static MemoryStore);
+
+impl StoreSource for Store {
+    fn tiers(&self) -> Vec<StoreSample> {
+        let stats = self.0.stats();
+        vec![StoreSample {
+            tier: "memory",
+            objects: stats.objects,
+            bytes: stats.bytes,
+            capacity_bytes: stats.capacity_bytes,
+            hits: stats.hits,
+            misses: stats.misses,
+            inserts: stats.inserts,
+            evictions: vec![("small", stats.evicted_small), ("main", stats.evicted_main)],
+            rejected: vec![("too_large", stats.rejected_too_large), ("no_room", stats.rejected_no_room)],
+            fills_in_flight: stats.fills_in_flight,
+            fills: stats.fills_started,
+            fills_failed: stats.fills_failed,
+            purges: vec![("hard", stats.purged_objects), ("soft", stats.expired_objects)],
+        }]
+    }
+}
+
+/// The certificates of all listeners, for a scrape.
+pub(crate) struct Certificates(pub(crate) Vec<Arc<TlsAcceptor>>);
+
+impl CertificateSource for Certificates {
+    fn certificates(&self) -> Vec<CertificateSample> {
+        self.0
+            .iter()
+            .flat_map(|acceptor| acceptor.certificates())
+            .map(|info| CertificateSample {
+                certificate: info.path.display().to_string(),
+                not_after: info
+                    .not_after
+                    .duration_since(SystemTime::UNIX_EPOCH)
+                    .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)),
+            })
+            .collect()
+    }
+}
+
+/// Connections open over all listeners, for a shutdown that waits for them.
+#[derive(Default)]
+pub(crate) struct OpenConnections(AtomicU64);
+
+impl OpenConnections {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts what happens at one listener.
+pub(crate) struct Watch {
+    pub(crate) listener: Arc<ListenerMetrics>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) open: Arc<OpenConnections>,
+}
+
+impl DoorObserver for Watch {
+    fn opened(&self) {
+        self.open.0.fetch_add(1, Ordering::Relaxed);
+        self.listener.opened();
+    }
+    fn closed(&self) {
+        self.open.0.fetch_sub(1, Ordering::Relaxed);
+        self.listener.closed();
+    }
+    fn refused(&self, why: Refusal) {
+        self.listener.refused(why.label());
+    }
+    fn handshake(&self, outcome: Result<HandshakeInfo, HandshakeFailure>) {
+        match outcome {
+            Ok(info) => self.listener.handshake(TlsResult::Ok, TlsVersion::from_name(info.version)),
+            Err(HandshakeFailure::Timeout) => self.listener.handshake(TlsResult::TimedOut, TlsVersion::None),
+            Err(_) => self.listener.handshake(TlsResult::Failed, TlsVersion::None),
+        }
+    }
+    fn cut(&self, why: Cut) {
+        // The ordinary end of a kept connection is no trouble.
+        if why != Cut::Idle {
+            self.metrics.refused().inc(why.label());
+        }
+    }
+    fn accept_failed(&self, why: AcceptFault) {
+        self.listener.refused(why.label());
+    }
+}

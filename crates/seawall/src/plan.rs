@@ -1,0 +1,181 @@
+//! From checked settings to a running plan.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
+use pingora::cache::predictor::{CacheablePredictor, Predictor};
+use seawall_caching::{CachePolicy, PolicyError};
+use seawall_files::{FilesError, FilesOrigin};
+use seawall_guard::Limits;
+use seawall_proxy::{Action, CachePlan, Forwarding, ForwardingError, Plan, RoutePlan, SitePlan, UpstreamKind, UpstreamPlan};
+use seawall_routing::{
+    HeaderOpsError, HeaderTarget, Redirect, RedirectError, Rewrite, RewriteError, Router, RouterBuilder, RouterError,
+    SiteRoutes, StaticError,
+};
+use seawall_store::{MemoryStore, StoreError};
+use seawall_telemetry::metrics::Metrics;
+use seawall_telemetry::{AccessLog, AccessLogError};
+use seawall_upstream::{Pool, PoolError, SystemResolver};
+
+use crate::settings::{CacheSettings, RouteSettings, Settings, SiteSettings};
+
+/// Why a plan cannot be built. [`crate::check`] reports nearly all of it earlier, with its place.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlanError {
+    #[error("upstream `{name}`: {source}")]
+    Files { name: String, source: FilesError },
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    #[error("route `{0}` leads to the upstream `{1}`, which does not exist")]
+    NoUpstream(String, String),
+    #[error("route `{0}` has no action")]
+    NoAction(String),
+    #[error(transparent)]
+    Router(#[from] RouterError),
+    #[error(transparent)]
+    Redirect(#[from] RedirectError),
+    #[error(transparent)]
+    Rewrite(#[from] RewriteError),
+    #[error(transparent)]
+    Headers(#[from] HeaderOpsError),
+    #[error(transparent)]
+    Static(#[from] StaticError),
+    #[error(transparent)]
+    Cache(#[from] PolicyError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Forwarding(#[from] ForwardingError),
+    #[error(transparent)]
+    AccessLog(#[from] AccessLogError),
+}
+
+/// The upstreams of a plan by name.
+pub(crate) type Upstreams = BTreeMap<String, Arc<UpstreamPlan>>;
+
+/// A plan, and what the process must keep running for it.
+pub(crate) struct Built {
+    pub(crate) plan: Plan,
+    pub(crate) upstreams: Upstreams,
+}
+
+/// Builds what the settings describe. Opens the access log; starts nothing.
+pub(crate) fn build(settings: &Settings, metrics: Arc<Metrics>) -> Result<Built, PlanError> {
+    let upstreams = upstreams(settings, &metrics)?;
+    let limits = Limits::new(&settings.limits);
+    let router = router(settings, &upstreams, &metrics, &limits)?;
+    let plan = Plan {
+        generation: 1,
+        router,
+        forwarding: Forwarding::new(&settings.forwarding)?,
+        cache: cache(&settings.cache)?,
+        unrouted: metrics.route("none", "none"),
+        access_log: Arc::new(AccessLog::new(&settings.access_log)?),
+        metrics,
+        limits,
+    };
+    Ok(Built { plan, upstreams })
+}
+
+/// The pools and folders. `explain` needs them without the rest.
+pub(crate) fn upstreams(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Upstreams, PlanError> {
+    let resolver = Arc::new(SystemResolver::default());
+    settings
+        .upstreams
+        .iter()
+        .map(|(name, upstream)| {
+            let kind = match &upstream.files {
+                Some(files) => UpstreamKind::Files(
+                    FilesOrigin::new(files).map_err(|source| PlanError::Files { name: name.clone(), source })?,
+                ),
+                None => UpstreamKind::Pool(Arc::new(Pool::new(name, upstream, resolver.clone())?)),
+            };
+            let plan = UpstreamPlan { name: name.as_str().into(), kind, metrics: metrics.upstream(name) };
+            Ok((name.clone(), Arc::new(plan)))
+        })
+        .collect()
+}
+
+/// The router over all sites.
+pub(crate) fn router(
+    settings: &Settings,
+    upstreams: &Upstreams,
+    metrics: &Arc<Metrics>,
+    limits: &Limits,
+) -> Result<Router<SitePlan, Arc<RoutePlan>>, PlanError> {
+    let mut builder = RouterBuilder::new();
+    for (i, site) in settings.sites.iter().enumerate() {
+        let name: Arc<str> = site_name(site, i).into();
+        let mut routes = SiteRoutes::new(SitePlan { name: Arc::clone(&name) });
+        routes.hosts = site.hosts.to_vec();
+        routes.default = site.default;
+        for route in &site.routes {
+            routes.route(route.matching(), Arc::new(route_plan(route, &name, upstreams, metrics, limits)?));
+        }
+        builder.site(routes);
+    }
+    Ok(builder.build()?)
+}
+
+/// The name of a site in metrics and logs.
+pub(crate) fn site_name(site: &SiteSettings, index: usize) -> String {
+    site.name
+        .clone()
+        .or_else(|| site.hosts.first().map(ToString::to_string))
+        .unwrap_or_else(|| if site.default { "default".into() } else { format!("site-{index}") })
+}
+
+fn route_plan(
+    route: &RouteSettings,
+    site: &Arc<str>,
+    upstreams: &Upstreams,
+    metrics: &Arc<Metrics>,
+    limits: &Limits,
+) -> Result<RoutePlan, PlanError> {
+    let name = route.label();
+    let action = if let Some(upstream) = &route.upstream {
+        let found = upstreams.get(upstream);
+        Action::Forward(found.cloned().ok_or_else(|| PlanError::NoUpstream(name.clone(), upstream.clone()))?)
+    } else if let Some(redirect) = &route.redirect {
+        Action::Redirect(Redirect::new(redirect)?)
+    } else if let Some(respond) = &route.respond {
+        Action::Respond(respond.compile()?)
+    } else {
+        return Err(PlanError::NoAction(name));
+    };
+    let cache = route.cache.as_ref().filter(|cache| cache.enabled).map(|cache| CachePolicy::new(cache));
+    Ok(RoutePlan {
+        site: Arc::clone(site),
+        metrics: metrics.route(site, &name),
+        name: name.into(),
+        action,
+        rewrite: route.rewrite.as_ref().map(Rewrite::new).transpose()?,
+        request_headers: route.request_headers.as_ref().map(|ops| ops.compile(HeaderTarget::Request)).transpose()?,
+        response_headers: route.response_headers.as_ref().map(|ops| ops.compile(HeaderTarget::Response)).transpose()?,
+        cache: cache.transpose()?,
+        max_body: route.max_body.map_or(limits.max_body, |size| size.bytes()),
+    })
+}
+
+/// The parts of the cache that live as long as the process: Pingora takes them by `&'static`.
+fn cache(settings: &CacheSettings) -> Result<CachePlan, PlanError> {
+    let store = MemoryStore::leak(&settings.store())?;
+    let per_shard = settings.uncacheable_keys.div_ceil(PREDICTOR_SHARDS);
+    let predictor: &'static (dyn CacheablePredictor + Sync) =
+        Box::leak(Box::new(Predictor::<PREDICTOR_SHARDS>::new(per_shard, None)));
+    let lock: Option<&'static CacheKeyLockImpl> = settings.collapse.enabled.then(|| {
+        let lock: &'static CacheKeyLockImpl = Box::leak(CacheLock::new_boxed(settings.collapse.fetch.duration()));
+        lock
+    });
+    Ok(CachePlan {
+        store,
+        predictor,
+        lock,
+        lock_wait: settings.collapse.wait.duration(),
+        max_object: settings.max_object.as_usize(),
+        purge_allow: settings.purge.allow.iter().collect(),
+    })
+}
+
+const PREDICTOR_SHARDS: usize = 16;

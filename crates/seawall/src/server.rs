@@ -1,0 +1,275 @@
+//! The running process: services, signals, shutdown.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::apps::HttpServerOptions;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
+use pingora::services::background::{BackgroundService, background_service};
+use pingora_core::services::listening::Service as ListeningService;
+use seawall_listen::{BoundListener, Door, DoorObserver, Gate, ListenError};
+use seawall_proxy::{Plan, Seawall, UpstreamKind};
+use seawall_telemetry::metrics::{BuildInfo, Metrics};
+use seawall_telemetry::{AccessLog, MetricsApp, process_log};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::observe::{Certificates, OpenConnections, Pools, Store, Watch};
+use crate::plan::{self, PlanError, Upstreams};
+use crate::settings::Settings;
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error("{0}")]
+    Listen(#[from] ListenError),
+    #[error("cannot listen on {address} for metrics: {source}")]
+    Metrics { address: std::net::SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Log(#[from] process_log::LogError),
+    #[error("cannot watch for signals: {0}")]
+    Signals(std::io::Error),
+}
+
+/// Fresh metrics with this build's names.
+pub(crate) fn new_metrics() -> Metrics {
+    Metrics::new(BuildInfo { version: env!("CARGO_PKG_VERSION"), revision: "", pingora: "0.9.1" })
+}
+
+/// Serves until told to stop.
+pub(crate) fn run(settings: &Settings) -> Result<(), StartError> {
+    let began = Instant::now();
+    process_log::install(&settings.log)?;
+    if let Err(error) = seawall_guard::raise_file_limit() {
+        log::warn!("cannot raise the limit of open files: {error}");
+    }
+    let metrics = Arc::new(new_metrics());
+    let built = plan::build(settings, Arc::clone(&metrics))?;
+    let bound: Vec<BoundListener> =
+        settings.listeners.iter().map(|listener| BoundListener::bind(listener)).collect::<Result<_, _>>()?;
+    let threads = settings.server.threads.unwrap_or_else(|| {
+        std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+    });
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(settings, threads));
+    server.bootstrap();
+
+    let access_log = Arc::clone(&built.plan.access_log);
+    watch_all(&metrics, &built.plan, &built.upstreams, &bound);
+    let (drain, draining) = watch::channel(false);
+    let open = Arc::new(OpenConnections::default());
+    server.add_service(door(built.plan, bound, &metrics, &open, &server.configuration, threads, draining.clone()));
+    server.add_service(background_service("upstreams", Upkeep { upstreams: built.upstreams, draining }));
+    if let Some(address) = settings.metrics.as_ref().and_then(|metrics| metrics.address()) {
+        server.add_service(metrics_service(address, Arc::clone(&metrics))?);
+    }
+    metrics.config_loaded(1, began.elapsed());
+    let stop = Stop {
+        drain,
+        open,
+        patience: settings.server.shutdown_timeout.duration(),
+        access_log: Arc::clone(&access_log),
+    };
+    server.run(RunArgs { shutdown_signal: Box::new(stop) });
+    access_log.shutdown(Duration::from_secs(5));
+    log::info!("stopped");
+    Ok(())
+}
+
+fn server_conf(settings: &Settings, threads: usize) -> ServerConf {
+    ServerConf {
+        threads,
+        upstream_keepalive_pool_size: settings.server.upstream_connections,
+        // Our own policy decides; this only must not stop it earlier.
+        max_retries: seawall_proxy::MAX_TRIES as usize,
+        // Draining is done before Pingora is told, so nothing is left to wait for.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(1),
+        // Blocking work is bounded where it arises (file reads, resolution).
+        max_blocking_threads: Some(64),
+        ..ServerConf::default()
+    }
+}
+
+fn watch_all(metrics: &Metrics, plan: &Plan, upstreams: &Upstreams, bound: &[BoundListener]) {
+    metrics.watch_pools(Arc::new(Pools(upstreams.clone())));
+    metrics.watch_store(Arc::new(Store(plan.cache.store)));
+    metrics.watch_certificates(Arc::new(Certificates(bound.iter().filter_map(BoundListener::tls).collect())));
+    metrics.watch_access_log(Arc::clone(&plan.access_log));
+}
+
+fn door(
+    plan: Plan,
+    bound: Vec<BoundListener>,
+    metrics: &Arc<Metrics>,
+    open: &Arc<OpenConnections>,
+    conf: &Arc<ServerConf>,
+    threads: usize,
+    draining: watch::Receiver<bool>,
+) -> Draining<impl pingora::apps::ServerApp + Send + Sync + 'static> {
+    let limits = plan.limits.clone();
+    let mut proxy = pingora::proxy::http_proxy(conf, Seawall::new(Arc::new(ArcSwap::from_pointee(plan))));
+    let mut options = HttpServerOptions::default();
+    options.h2c = bound.iter().any(BoundListener::takes_h2c);
+    options.keepalive_request_limit = Some(limits.keepalive_requests);
+    options.h2_idle_timeout = Some(limits.idle_timeout);
+    proxy.server_options = Some(options);
+    proxy.h2_options = Some(limits.h2_options());
+    let listeners = bound
+        .into_iter()
+        .map(|listener| {
+            let watch: Arc<dyn DoorObserver> = Arc::new(Watch {
+                listener: metrics.listener(listener.name()),
+                metrics: Arc::clone(metrics),
+                open: Arc::clone(open),
+            });
+            (listener, watch)
+        })
+        .collect();
+    let mut door = Door::new("http", proxy, listeners, Gate::new(&limits));
+    door.set_threads(threads);
+    Draining { door, draining }
+}
+
+/// A door that also closes when the process drains, which is before Pingora knows of it.
+struct Draining<A> {
+    door: Door<A>,
+    draining: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl<A: pingora::apps::ServerApp + Send + Sync + 'static> pingora::services::Service for Draining<A> {
+    async fn start_service(
+        &mut self,
+        fds: Option<pingora::server::ListenFds>,
+        _: ShutdownWatch,
+        per_listener: usize,
+    ) {
+        pingora::services::Service::start_service(&mut self.door, fds, self.draining.clone(), per_listener).await;
+    }
+    fn name(&self) -> &str {
+        pingora::services::Service::name(&self.door)
+    }
+    fn threads(&self) -> Option<usize> {
+        pingora::services::Service::threads(&self.door)
+    }
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        pingora::services::Service::listen_addresses(&self.door)
+    }
+}
+
+/// Binds here, so that a port in use is a sentence and not a panic.
+fn metrics_service(
+    address: std::net::SocketAddr,
+    metrics: Arc<Metrics>,
+) -> Result<ListeningService<pingora::apps::http_app::HttpServer<MetricsApp>>, StartError> {
+    let failed = |source| StartError::Metrics { address, source };
+    // Pingora binds by name and panics when it cannot: try first, and leave it a free port.
+    drop(std::net::TcpListener::bind(address).map_err(failed)?);
+    let mut service =
+        ListeningService::new("metrics".to_owned(), pingora::apps::http_app::HttpServer::new_app(MetricsApp::new(metrics)));
+    service.threads = Some(1);
+    service.add_tcp(&address.to_string());
+    Ok(service)
+}
+
+/// Discovery and health of every pool.
+struct Upkeep {
+    upstreams: Upstreams,
+    draining: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl BackgroundService for Upkeep {
+    async fn start(&self, _: ShutdownWatch) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for upstream in self.upstreams.values() {
+            if let UpstreamKind::Pool(pool) = &upstream.kind {
+                let (pool, draining) = (Arc::clone(pool), self.draining.clone());
+                tasks.spawn(async move { pool.run(draining).await });
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Signals: TERM drains, INT stops at once, USR1 reopens logs. A second TERM or INT ends the draining.
+struct Stop {
+    drain: watch::Sender<bool>,
+    open: Arc<OpenConnections>,
+    patience: Duration,
+    access_log: Arc<AccessLog>,
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    usr1: Signal,
+    hup: Signal,
+    quit: Signal,
+}
+
+impl Signals {
+    fn watch() -> Result<Self, StartError> {
+        let watch = |kind| signal(kind).map_err(StartError::Signals);
+        Ok(Self {
+            term: watch(SignalKind::terminate())?,
+            int: watch(SignalKind::interrupt())?,
+            usr1: watch(SignalKind::user_defined1())?,
+            hup: watch(SignalKind::hangup())?,
+            quit: watch(SignalKind::quit())?,
+        })
+    }
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Stop {
+    async fn recv(&self) -> ShutdownSignal {
+        let mut signals = match Signals::watch() {
+            Ok(signals) => signals,
+            Err(error) => {
+                log::error!("{error}");
+                return ShutdownSignal::FastShutdown;
+            }
+        };
+        loop {
+            tokio::select! {
+                _ = signals.term.recv() => break,
+                _ = signals.int.recv() => {
+                    log::info!("interrupted, stopping at once");
+                    return ShutdownSignal::FastShutdown;
+                }
+                _ = signals.usr1.recv() => self.access_log.reopen(),
+                // Left to themselves both would end the process.
+                _ = signals.hup.recv() => log::warn!("reload is not there yet: restart to read the configuration anew"),
+                _ = signals.quit.recv() => log::warn!("upgrade is not there yet: SIGQUIT is ignored"),
+            }
+        }
+        self.drain_connections(&mut signals).await;
+        ShutdownSignal::FastShutdown
+    }
+}
+
+impl Stop {
+    async fn drain_connections(&self, signals: &mut Signals) {
+        log::info!("draining {} connections for up to {:?}", self.open.get(), self.patience);
+        let _ = self.drain.send(true);
+        let deadline = tokio::time::Instant::now() + self.patience;
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            tokio::select! {
+                _ = look.tick() => if self.open.get() == 0 { break },
+                () = tokio::time::sleep_until(deadline) => {
+                    log::warn!("{} connections were still open after {:?}", self.open.get(), self.patience);
+                    break;
+                }
+                _ = signals.term.recv() => break,
+                _ = signals.int.recv() => break,
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The whole configuration file: it only composes what the capabilities own.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use seawall_caching::RouteCacheSettings;
+use seawall_config::units::{ByteSize, Cidr, Span};
+use seawall_config::{OneOrMany, Short};
+use seawall_guard::LimitsSettings;
+use seawall_listen::ListenerSettings;
+use seawall_proxy::ForwardingSettings;
+use seawall_routing::{HeaderOps, HostPattern, MethodName, RedirectSettings, RewriteSettings, StaticResponse};
+use seawall_store::StoreSettings;
+use seawall_telemetry::{AccessLogSettings, LogSettings, MetricsSettings};
+use seawall_upstream::UpstreamSettings;
+use serde::{Deserialize, Serialize};
+
+/// One YAML file describes a node: where it listens, what it answers for, where that comes from, and what it keeps.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// Where clients connect.
+    pub(crate) listeners: Vec<ListenerSettings>,
+    /// Sites: which names this node answers for, and how.
+    pub(crate) sites: Vec<SiteSettings>,
+    /// Pools of servers that routes send requests to, by name.
+    pub(crate) upstreams: BTreeMap<String, UpstreamSettings>,
+    /// The cache all routes share.
+    pub(crate) cache: CacheSettings,
+    /// What a client may use of this node. Everything has a limit.
+    pub(crate) limits: LimitsSettings,
+    /// What origins are told about clients, and whose word about clients counts.
+    pub(crate) forwarding: ForwardingSettings,
+    /// Where Prometheus reads. Without it no metrics listener is opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metrics: Option<MetricsSettings>,
+    /// One line a request.
+    pub(crate) access_log: AccessLogSettings,
+    /// What Seawall says about itself, on standard error.
+    pub(crate) log: LogSettings,
+    /// The process.
+    pub(crate) server: ServerSettings,
+    /// A folder of site files (every `*.yaml` and `*.yml` in it, by name), or a list of folders and files. Each
+    /// file may hold `sites` and `upstreams`, which are joined to those of this file. Relative to this file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) include: Option<OneOrMany<String>>,
+}
+
+/// The names a site answers for, and its routes.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SiteSettings {
+    /// The name of the site in metrics and logs; its first host when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// Host names: exact (`example.com`) or wildcards (`*.example.com`).
+    pub(crate) hosts: OneOrMany<HostPattern>,
+    /// Also answer for hosts that no site has. Without a default site they get 421.
+    pub(crate) default: bool,
+    /// What to do with a request, by path and method. docs/routing.md tells which route wins.
+    pub(crate) routes: Vec<RouteSettings>,
+}
+
+/// One route: a condition on path and method, an action (`upstream`, `redirect` or `respond`), and what to change
+/// on the way.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RouteSettings {
+    /// The name of the route in metrics and logs; its condition when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// This path and everything below it: `/assets/` or `/`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
+    /// Exactly this path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exact: Option<String>,
+    /// A template: `/users/{id}` (one segment), `/files/{*rest}` (the rest).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pattern: Option<String>,
+    /// A regular expression on the path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) regex: Option<String>,
+    /// Only these methods; all when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) methods: Option<OneOrMany<MethodName>>,
+    /// Send the request to this pool of `upstreams`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) upstream: Option<String>,
+    /// Answer with a redirect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) redirect: Option<Short<RedirectSettings>>,
+    /// Answer from here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) respond: Option<Short<StaticResponse>>,
+    /// Change the path before it goes to the upstream (and into the cache key).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rewrite: Option<RewriteSettings>,
+    /// Fields to remove, set or add on the request to the upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) request_headers: Option<HeaderOps>,
+    /// Fields to remove, set or add on the response to the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) response_headers: Option<HeaderOps>,
+    /// What may be stored, and for how long: `off`, `on`, a time (`1h`), or a map. Off when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache: Option<Short<RouteCacheSettings>>,
+    /// Largest request body; `limits.max_body` when not given. A larger one gets 413.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_body: Option<ByteSize>,
+}
+
+/// The cache: its memory, and how requests wait for each other.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CacheSettings {
+    /// Memory for cached responses: bodies, headers and bookkeeping together. At the limit the responses least
+    /// likely to be asked for again make room.
+    pub(crate) memory: ByteSize,
+    /// Largest response body that is stored. Larger ones pass through uncached, also chunked ones that only turn
+    /// out to be larger on the way.
+    pub(crate) max_object: ByteSize,
+    /// Memory that responses still on their way in may hold together; half of `memory` when not given. Beyond it
+    /// new ones pass through uncached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fill_memory: Option<ByteSize>,
+    /// Responses on their way in at once. Beyond it new ones pass through uncached.
+    pub(crate) max_fills: u32,
+    /// Memory kept for the readers of a response that stopped being stored half-way.
+    pub(crate) pass_window: ByteSize,
+    /// Variants (`Vary`) kept for one URL. At the limit the oldest makes room.
+    pub(crate) max_variants: u32,
+    /// Pieces the eviction queues are split into, a power of two; chosen from the number of cores when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shards: Option<u32>,
+    /// How requests for the same response wait for one fetch.
+    pub(crate) collapse: CollapseSettings,
+    /// Who may purge.
+    pub(crate) purge: PurgeSettings,
+    /// Keys remembered as uncacheable, so that requests for them never wait for each other. Beyond this number the
+    /// least recently marked are forgotten.
+    pub(crate) uncacheable_keys: usize,
+}
+
+impl CacheSettings {
+    /// The part that is the store's.
+    pub(crate) fn store(&self) -> StoreSettings {
+        StoreSettings {
+            memory: self.memory,
+            max_object: self.max_object,
+            fill_memory: self.fill_memory,
+            max_fills: self.max_fills,
+            pass_window: self.pass_window,
+            max_variants: self.max_variants,
+            shards: self.shards,
+        }
+    }
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        let store = StoreSettings::default();
+        Self {
+            memory: store.memory,
+            max_object: store.max_object,
+            fill_memory: store.fill_memory,
+            max_fills: store.max_fills,
+            pass_window: store.pass_window,
+            max_variants: store.max_variants,
+            shards: store.shards,
+            collapse: CollapseSettings::default(),
+            purge: PurgeSettings::default(),
+            uncacheable_keys: 65_536,
+        }
+    }
+}
+
+/// Request collapsing: many requests for one missing response become one fetch.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CollapseSettings {
+    /// Collapse at all. Without it every miss goes to the origin, and stale-while-revalidate is off.
+    pub(crate) enabled: bool,
+    /// How long one request waits for another's response to begin. Then it goes to the origin by itself.
+    pub(crate) wait: Span,
+    /// How long one fetch may keep others waiting before a new one is started.
+    pub(crate) fetch: Span,
+}
+
+impl Default for CollapseSettings {
+    fn default() -> Self {
+        Self { enabled: true, wait: Span::secs(10), fetch: Span::secs(30) }
+    }
+}
+
+/// `PURGE` requests.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PurgeSettings {
+    /// Addresses and networks that may send `PURGE`; the address on the connection counts, never a header.
+    /// Empty: nobody.
+    pub(crate) allow: Vec<Cidr>,
+}
+
+/// The process.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServerSettings {
+    /// Worker threads; one a core when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) threads: Option<usize>,
+    /// How long requests may go on after SIGTERM before they are cut.
+    pub(crate) shutdown_timeout: Span,
+    /// Idle connections to origins kept for reuse, per worker thread. The least recently used are closed.
+    pub(crate) upstream_connections: usize,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self { threads: None, shutdown_timeout: Span::secs(30), upstream_connections: 1024 }
+    }
+}
