@@ -172,12 +172,16 @@ impl Pool {
         self.floor.check(digest.and_then(|digest| digest.ssl_digest.as_deref()))
     }
 
-    /// Keeps `timeouts.first_byte` and `timeouts.read` apart on a connection that carries only this request (HTTP/1).
-    /// To be called in `connected_to_upstream` with its descriptor. `None` when there is nothing to do.
+    /// Keeps `timeouts.first_byte` and `timeouts.read` apart. To be called in `connected_to_upstream` with the
+    /// descriptor of the connection. `None` when the two are equal, and when the connection may carry other requests
+    /// too (HTTP/2), which must not end with this one.
     ///
     /// # Errors
     /// When the process has no file descriptor left.
     pub fn watch_silence(&self, socket: RawFd) -> io::Result<Option<SilenceWatch>> {
+        if self.settings.may_share_connections() {
+            return Ok(None);
+        }
         SilenceWatch::start(&self.settings.timeouts, socket)
     }
 

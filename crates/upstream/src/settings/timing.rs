@@ -11,8 +11,8 @@ pub struct Timeouts {
     pub connect: Span,
     /// From the request until the server begins to answer. See `read` for HTTP/2.
     pub first_byte: Span,
-    /// Between two pieces of an answer. Over HTTP/2 both waits last for the longer of `first_byte` and `read`, since
-    /// one slow answer must not close a connection that carries others.
+    /// Between two pieces of an answer. With `protocol: http2`, and with `auto` over TLS, both waits last for the longer
+    /// of `first_byte` and `read`, since one slow answer must not close a connection that carries others.
     pub read: Span,
     /// Until the server takes a piece of the request body.
     pub write: Span,

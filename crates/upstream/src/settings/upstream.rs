@@ -97,6 +97,16 @@ impl UpstreamSettings {
         self.tls.as_deref().filter(|tls| tls.enabled)
     }
 
+    /// Whether a connection to a server may carry several requests at once.
+    #[must_use]
+    pub fn may_share_connections(&self) -> bool {
+        match self.protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::Auto => self.tls().is_some(),
+        }
+    }
+
     /// The Host header to send instead of the client's.
     #[must_use]
     pub fn set_host(&self) -> Option<&str> {

@@ -88,3 +88,19 @@ fn pools_share_connections_only_when_all_is_the_same() {
         assert!(seen.insert(hash), "another authority in the same file");
     }
 }
+
+#[tokio::test]
+async fn silence_is_watched_only_on_connections_of_one_request() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = std::os::fd::AsRawFd::as_raw_fd(&listener);
+    let timeouts = "timeouts: { first_byte: 1m, read: 2m }";
+    for (yaml, watched) in [
+        (format!("{{ servers: [10.0.0.1:80], {timeouts} }}"), true),
+        (format!("{{ servers: [10.0.0.1:80], {timeouts}, protocol: auto }}"), true),
+        (format!("{{ servers: [10.0.0.1:80], {timeouts}, protocol: http2 }}"), false),
+        (format!("{{ servers: [a.example:80], {timeouts}, protocol: auto, tls: true }}"), false),
+        ("{ servers: [10.0.0.1:80] }".to_owned(), false),
+    ] {
+        assert_eq!(pool(&yaml).watch_silence(socket).unwrap().is_some(), watched, "{yaml}");
+    }
+}
