@@ -45,6 +45,8 @@ pub enum LineFault {
     IllegalByte = 1,
     /// A line that ends with a bare LF.
     BareLineFeed = 2,
+    /// The stream did not know that a head was coming, so nobody has looked.
+    Unwatched = 3,
 }
 
 /// One client connection, shared by the stream, the accept loop and the proxy.
@@ -111,9 +113,14 @@ impl ConnectionState {
         let _ = self.line_fault.compare_exchange(0, fault as u8, Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// What the stream saw in the request line of the current head.
+    /// What the stream saw in the request line of the current head. The proxy asks before it says
+    /// [`Self::head_complete`]. A head that came when none was due (pipelined, or behind a body that was never
+    /// called complete) was not looked at, and that is a fault too.
     #[must_use]
     pub fn line_fault(&self) -> Option<LineFault> {
+        if !matches!(self.phase(), Phase::Head | Phase::Streaming) {
+            return Some(LineFault::Unwatched);
+        }
         match self.line_fault.load(Ordering::Relaxed) {
             0 => None,
             1 => Some(LineFault::IllegalByte),
@@ -193,6 +200,18 @@ mod tests {
         assert_eq!(state.line_fault(), Some(LineFault::IllegalByte), "the first stays");
         state.head_begins();
         assert_eq!(state.line_fault(), None);
+    }
+
+    #[test]
+    fn a_head_that_was_not_due_is_a_fault() {
+        let state = ConnectionState::new();
+        assert_eq!(state.line_fault(), Some(LineFault::Unwatched));
+        state.head_begins();
+        state.head_complete(true);
+        state.request_done();
+        assert_eq!(state.line_fault(), Some(LineFault::Unwatched), "it came as part of the body");
+        state.streaming();
+        assert_eq!(state.line_fault(), None, "HTTP/2 has no line");
     }
 
     #[tokio::test]

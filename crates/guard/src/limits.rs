@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pingora_core::apps::HttpServerOptions;
 use pingora_core::protocols::http::v2::server::{H2Options, default_h2_options};
 use seawall_config::units::{ByteSize, CidrSet};
 
@@ -78,7 +79,7 @@ pub struct Limits {
     pub uncounted: CidrSet,
     /// TLS handshakes in progress at once.
     pub max_handshakes: u32,
-    /// For `HttpServerOptions::keepalive_request_limit`.
+    /// Requests served on one HTTP/1.1 connection.
     pub keepalive_requests: u32,
     /// For `HttpServerOptions::h2_idle_timeout`.
     pub idle_timeout: Duration,
@@ -130,6 +131,19 @@ impl Limits {
         BodyMeter::new(self.max_body)
     }
 
+    /// What `HttpProxy::server_options` is set to: the limits on requests and idle time that Pingora enforces.
+    /// `h2c` must be true when any listener takes it; the streams of the others keep it off.
+    #[must_use]
+    pub fn server_options(&self, h2c: bool) -> HttpServerOptions {
+        // The struct cannot be built with a literal outside its crate.
+        let mut options = HttpServerOptions::default();
+        options.h2c = h2c;
+        // Pingora counts the reuses that remain after the first request.
+        options.keepalive_request_limit = Some(self.keepalive_requests.saturating_sub(1));
+        options.h2_idle_timeout = Some(self.idle_timeout);
+        options
+    }
+
     /// What `HttpServerApp::h2_options` returns. It starts from Pingora's bounded defaults, because options
     /// built from nothing have none.
     #[must_use]
@@ -172,6 +186,9 @@ mod tests {
         assert!((64..=65_536).contains(&limits.max_connections));
         assert_eq!(limits.head.max_target, 8192);
         assert_eq!(limits.max_body, 1 << 30);
+        let options = limits.server_options(true);
+        assert_eq!((options.h2c, options.keepalive_request_limit), (true, Some(9_999)));
+        assert_eq!(options.h2_idle_timeout, Some(Duration::from_secs(60)));
         // The options offer no getters; that they can be built shows that no value is refused.
         let _ = limits.h2_options();
     }

@@ -63,6 +63,7 @@ impl From<crate::LineFault> for HeadFault {
         match fault {
             crate::LineFault::IllegalByte => Self::bad("illegal_byte_in_line"),
             crate::LineFault::BareLineFeed => Self::bad("bare_lf"),
+            crate::LineFault::Unwatched => Self::bad("unwatched_head"),
         }
     }
 }

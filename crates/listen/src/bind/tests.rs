@@ -15,6 +15,14 @@ fn port_0_gets_a_free_port() {
 }
 
 #[test]
+fn accepted_connections_do_not_delay_small_writes() {
+    let bound = BoundListener::bind(&settings("127.0.0.1:0")).unwrap();
+    let _client = TcpStream::connect(bound.local_addr().unwrap()).unwrap();
+    let super::ListenSocket::Tcp(listener) = &bound.socket else { panic!("not TCP") };
+    assert!(listener.accept().unwrap().0.nodelay().unwrap(), "inherited from the listener");
+}
+
+#[test]
 fn a_taken_port_is_one_clear_sentence() {
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = holder.local_addr().unwrap().to_string();

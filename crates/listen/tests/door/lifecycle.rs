@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
-use crate::rig::{PATIENCE, Rig, exchange, pattern, read_all};
+use crate::rig::{PATIENCE, Rig, exchange, pattern, read_all, read_one};
 
 const HELLO: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
@@ -59,6 +59,18 @@ async fn stopping_refuses_the_new_and_finishes_the_old() {
     rig.stop().await;
     assert!(TcpStream::connect(addr).await.is_err());
     assert!(read_all(&mut busy).await.ends_with("thought"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_ends_after_its_requests() {
+    let rig = Rig::plain("{ keepalive_requests: 3 }");
+    let mut stream = rig.connect().await;
+    for last in [false, false, true] {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let answer = read_one(&mut stream).await;
+        assert_eq!(answer.contains("Connection: close"), last, "{answer}");
+    }
+    assert_eq!(read_all(&mut stream).await, "");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -184,10 +184,8 @@ pub(crate) struct Toy {
 
 impl Toy {
     fn new(limits: Limits) -> Self {
-        let mut options = HttpServerOptions::default();
         // As in the binary: on for all; the stream keeps it off where the listener does not take it.
-        options.h2c = true;
-        options.h2_idle_timeout = Some(limits.idle_timeout);
+        let options = limits.server_options(true);
         Self { options, limits }
     }
 
