@@ -114,10 +114,7 @@ fn push_lowercase(part: &[u8], from: usize, out: &mut Vec<u8>) {
 
 fn without_default_port<'a>(scheme: &str, authority: &'a str) -> &'a str {
     let Some((host, port)) = authority.rsplit_once(':') else { return authority };
-    // The last colon of an address in brackets is no port's.
-    if port.contains(']') {
-        return authority;
-    }
+    // The last colon of an address in brackets is no port's; what follows it ends in `]`, so it is never equal.
     let default = match scheme {
         _ if scheme.eq_ignore_ascii_case("http") => "80",
         _ if scheme.eq_ignore_ascii_case("https") => "443",

@@ -104,6 +104,12 @@ fn keyed_headers_tell_responses_apart() {
 }
 
 #[test]
+fn a_value_cannot_pass_for_the_next_name() {
+    let rule = "headers: [x-a, x-b]";
+    assert_ne!(selectors(rule, &[("x-a", "x-b")]), selectors(rule, &[("x-b", "x-b")]));
+}
+
+#[test]
 fn keyed_cookies_tell_responses_apart() {
     let rule = "cookies: [lang]";
     let base = selectors(rule, &[("cookie", "lang=de")]);

@@ -163,7 +163,7 @@ mod tests {
         for tags in ["\"a,b\"", "W/\"a,b\"", "\"x\", \"a,b\"", "\"x\" ,, W/\"a,b\" ", "*"] {
             assert_eq!(get(&[("if-none-match", tags)], TAGGED), Outcome::NotModified, "{tags}");
         }
-        for tags in ["\"a\"", "a,b", "\"a\", \"b\"", "", "\"A,B\"", "\"x\", *", "w/\"a,b\""] {
+        for tags in ["\"a\"", "a,b", "\"a\", \"b\"", "", "\"A,B\"", "\"x\", *", "*, \"x\"", "w/\"a,b\""] {
             assert_eq!(get(&[("if-none-match", tags)], TAGGED), Outcome::Continue, "{tags}");
         }
         assert_eq!(
