@@ -78,6 +78,8 @@ pub(crate) struct Fill {
     progress: watch::Sender<Progress>,
     /// Set once a soft purge meets it.
     stale_since: OnceLock<SystemTime>,
+    /// Set once a newer fill of its key is stored, even if that object is gone again by the end of this one.
+    overtaken: AtomicBool,
     window: u64,
     readers: AtomicUsize,
     /// How far the reader of the request that pays for the fill has come.
@@ -98,6 +100,7 @@ impl Fill {
             content: RwLock::new(Content::Storing(Builder::new(expected))),
             progress: watch::Sender::new(Progress { len: 0, state: State::Running }),
             stale_since: OnceLock::new(),
+            overtaken: AtomicBool::new(false),
             window,
             readers: AtomicUsize::new(0),
             owner_at: AtomicU64::new(0),
@@ -121,6 +124,15 @@ impl Fill {
 
     pub(crate) fn stale_since(&self) -> Option<SystemTime> {
         self.stale_since.get().copied()
+    }
+
+    /// A newer fill of its key was stored.
+    pub(crate) fn overtake(&self) {
+        self.overtaken.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.overtaken.load(Relaxed)
     }
 
     // === What the writer does ===

@@ -144,7 +144,7 @@ pub struct Stats {
     pub fills_failed: u64,
     /// Fills whose body did not have the length its header said; contained in `fills_failed`.
     pub length_mismatches: u64,
-    /// Complete fills not stored because a newer one was.
+    /// Complete fills not stored because a newer one was, or because they are variants of an older primary.
     pub fills_overtaken: u64,
     /// Complete fills not stored because their key was purged after their request began.
     pub fills_purged: u64,

@@ -194,8 +194,10 @@ impl MemoryStore {
         };
         let entry = self.entry_or_new(names);
         let before = entry.object();
-        if before.as_ref().is_some_and(|before| before.fill > fill.id) {
+        let newer = before.as_ref().is_some_and(|before| before.fill > fill.id);
+        if newer || fill.is_overtaken() || self.is_hidden_variant(fill) {
             count(&self.counters.fills_overtaken);
+            self.tidy(&entry);
             return 0;
         }
         let mut head = Arc::clone(&fill.head);
@@ -215,6 +217,9 @@ impl MemoryStore {
             state.queues.insert(&entry, weight);
         }
         count(&self.counters.inserts);
+        for older in state.fills.values().filter(|other| other.key == fill.key && other.id < fill.id) {
+            older.overtake();
+        }
         if entry.is_variant() {
             for variant in state.join_family(fill.family, fill.key, self.max_variants) {
                 count(&self.counters.variants_dropped);
@@ -224,5 +229,12 @@ impl MemoryStore {
             self.drop_hidden_variants(shard, state, fill.family, provenance);
         }
         weight
+    }
+
+    /// Whether `fill` is a variant that its primary object hides from Pingora: nobody would ever find it.
+    fn is_hidden_variant(&self, fill: &Fill) -> bool {
+        let primary = || self.entry(fill.family).and_then(|entry| entry.object());
+        fill.key != fill.family
+            && primary().is_some_and(|primary| fill.head.created() < primary.head.provenance())
     }
 }

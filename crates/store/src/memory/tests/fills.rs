@@ -160,6 +160,32 @@ async fn the_newest_of_two_fills_wins() {
 }
 
 #[tokio::test]
+async fn an_older_fill_is_not_stored_even_if_the_newer_object_is_gone_again() {
+    let store = store_of(ByteSize::mib(4));
+    let key = key("/");
+    let mut old = begin(store, &key, &meta(None)).await;
+    write(&mut old, b"old").await;
+    put(store, &key, b"new").await;
+    let (target, span) = (key.to_compact(), Span::inactive().handle());
+    store.purge(PurgeTarget::Active(&target), PurgeType::Eviction, &span).await.unwrap();
+    old.finish().await.unwrap();
+    assert!(find(store, &key).await.is_none());
+    assert_eq!(store.stats().fills_overtaken, 1);
+    assert!(store.table.is_empty());
+}
+
+#[tokio::test]
+async fn a_variant_that_its_primary_hides_is_not_stored() {
+    let store = store_of(ByteSize::mib(4));
+    let mut old = begin(store, &variant("/", 1), &meta(None)).await;
+    write(&mut old, b"old").await;
+    put(store, &key("/"), b"primary").await;
+    old.finish().await.unwrap();
+    assert!(find(store, &variant("/", 1)).await.is_none());
+    assert_consistent(store);
+}
+
+#[tokio::test]
 async fn what_is_known_to_be_too_large_is_refused() {
     let store = store_of(ByteSize::mib(4));
     let (key, meta) = (key("/large"), meta(Some((256 << 10) + 1)));
