@@ -157,6 +157,26 @@ proptest! {
 }
 
 #[test]
+fn the_longest_line_is_bounded() {
+    let (bytes, text) = (vec![0u8; 1 << 20], "\u{1}".repeat(1 << 20));
+    let record = AccessRecord {
+        request_id: &text,
+        host: &bytes,
+        method: &bytes,
+        uri: &bytes,
+        protocol: &text,
+        cache_status: &bytes,
+        referer: &bytes,
+        user_agent: &bytes,
+        error: &text,
+        ..full()
+    };
+    // Nine fields, each byte six in JSON and four in the combined format.
+    assert!(line(LogFormat::Json, &record, 100).len() < 9 * 600 + 600);
+    assert!(line(LogFormat::Combined, &record, 100).len() < 5 * 400 + 200);
+}
+
+#[test]
 fn lines_reach_a_file_of_restricted_mode_without_being_asked() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
@@ -351,11 +371,18 @@ fn a_full_disk_costs_lines_once_the_buffer_is_full_and_heals() {
     assert_eq!(stats.written, 0);
     assert!(stats.dropped > 0 && stats.dropped < LINES, "{stats:?}");
 
+    // Opening the same full disk anew helps nothing and is done once, not again and again.
+    log.reopen();
+    until("the file is opened anew", || log.stats().reopened > 0);
+    until("another write fails", || log.stats().write_errors > stats.write_errors);
+    assert_eq!(log.stats().reopened, 1);
+
     // Room again: what waited is written.
     fs::remove_file(&path).unwrap();
     log.reopen();
     until("the rest is written", || log.stats().written + log.stats().dropped == LINES);
     assert_eq!(ids(&fs::read_to_string(&path).unwrap()).len() as u64, log.stats().written);
+    assert_eq!(log.stats().reopened, 2);
 }
 
 #[test]

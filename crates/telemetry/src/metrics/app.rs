@@ -68,11 +68,10 @@ impl Answer {
         Self { status, content_type: PLAIN, body: body.to_owned() }
     }
 
-    fn into_response(self, method: &Method) -> Response<Vec<u8>> {
+    fn into_response(self) -> Response<Vec<u8>> {
         let length = self.body.len();
-        // The answer to HEAD keeps the length and leaves the body out.
-        let body = if *method == Method::HEAD { Vec::new() } else { self.body.into_bytes() };
-        let mut response = Response::new(body);
+        // Pingora leaves the body out of the answer to HEAD.
+        let mut response = Response::new(self.body.into_bytes());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(self.content_type));
@@ -98,7 +97,7 @@ impl ServeHttp for MetricsApp {
             // Whatever body follows is not worth reading.
             session.set_keepalive(None);
         }
-        self.answer(&method, &path).await.into_response(&method)
+        self.answer(&method, &path).await.into_response()
     }
 }
 

@@ -1,7 +1,7 @@
 //! The log of the process itself: the `log` facade to standard error.
 //!
-//! Three things a plain logger does not do: libraries are held to what an operator can use ([`cap`]), one place in the
-//! code cannot fill the disk however often a client triggers it ([`limit::Limiter`]), and a message is one line whatever it
+//! Three things a plain logger does not do: libraries are held to what an operator can use, one place in the
+//! code cannot fill the disk however often a client triggers it, and a message is one line whatever it
 //! quotes.
 
 mod limit;

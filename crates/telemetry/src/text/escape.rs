@@ -7,7 +7,10 @@
 /// Appends `bytes`, at most `most` of them, as the inside of a JSON string.
 pub(crate) fn push_json(out: &mut Vec<u8>, bytes: &[u8], most: usize) {
     let (bytes, cut) = cap(bytes, most);
-    for chunk in bytes.utf8_chunks() {
+    // Almost every value is plain to its end; what is plain is ASCII, so the rest begins with a character.
+    let (plain, rest) = bytes.split_at(plain_len(bytes));
+    out.extend_from_slice(plain);
+    for chunk in rest.utf8_chunks() {
         push_json_str(out, chunk.valid());
         if !chunk.invalid().is_empty() {
             out.extend_from_slice("\u{FFFD}".as_bytes());
@@ -21,15 +24,19 @@ pub(crate) fn push_json(out: &mut Vec<u8>, bytes: &[u8], most: usize) {
 fn push_json_str(out: &mut Vec<u8>, text: &str) {
     let mut rest = text;
     while !rest.is_empty() {
-        let plain = rest.bytes().position(|b| !PLAIN_JSON[usize::from(b)]).unwrap_or(rest.len());
-        out.extend_from_slice(&rest.as_bytes()[..plain]);
-        rest = &rest[plain..];
-        let mut chars = rest.chars();
+        let (plain, tail) = rest.split_at(plain_len(rest.as_bytes()));
+        out.extend_from_slice(plain.as_bytes());
+        let mut chars = tail.chars();
         if let Some(c) = chars.next() {
             push_json_char(out, c);
-            rest = chars.as_str();
         }
+        rest = chars.as_str();
     }
+}
+
+/// How many bytes at the front stand for themselves in JSON.
+fn plain_len(bytes: &[u8]) -> usize {
+    bytes.iter().position(|b| !PLAIN_JSON[usize::from(*b)]).unwrap_or(bytes.len())
 }
 
 fn push_json_char(out: &mut Vec<u8>, c: char) {
