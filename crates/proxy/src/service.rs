@@ -182,8 +182,7 @@ impl ProxyHttp for Seawall {
         end: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
-        store::body_received(ctx, end);
-        Ok(None)
+        store::body_received(ctx, end).map(|()| None)
     }
 
     fn response_cache_filter(

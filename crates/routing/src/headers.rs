@@ -133,8 +133,9 @@ fn parse_field(
         return Err(HeaderOpsError::Duplicate(name.to_owned()));
     }
     seen.push(parsed.clone());
-    let value = HeaderValue::from_str(value).map_err(|_| HeaderOpsError::Value(name.to_owned()))?;
-    Ok((parsed, value))
+    // Bytes beyond ASCII have no agreed meaning in a field value (RFC 9110 §5.5).
+    let valid = Some(value).filter(|value| value.is_ascii()).and_then(|value| HeaderValue::from_str(value).ok());
+    Ok((parsed, valid.ok_or_else(|| HeaderOpsError::Value(name.to_owned()))?))
 }
 
 fn parse_name(name: &str, target: HeaderTarget) -> Result<HeaderName, HeaderOpsError> {

@@ -218,7 +218,6 @@ fn groups(replacement: &str) -> Vec<&str> {
     let mut names = Vec::new();
     let mut rest = replacement;
     while let Some((_, after)) = rest.split_once('$') {
-        rest = after;
         if let Some(escaped) = after.strip_prefix('$') {
             rest = escaped;
         } else if let Some((name, next)) = after.strip_prefix('{').and_then(|inside| inside.split_once('}')) {

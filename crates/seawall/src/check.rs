@@ -53,10 +53,10 @@ impl ServerSettings {
 fn check_front(settings: &Settings, document: &Document, out: &mut Diagnostics) {
     let at = Path::root().key("listeners");
     let listeners: Vec<ListenerSettings> = settings.listeners.clone();
-    if listeners.is_empty() && !document.is_pruned(&at) {
-        out.error(&Path::root(), "there are no listeners").hint("add `listeners: [{ address: 0.0.0.0:8080 }]`");
+    // Listeners that could not be read are missing for a reason that was told already.
+    if !(listeners.is_empty() && document.is_pruned(&at)) {
+        check_listeners(&listeners, &at, out);
     }
-    check_listeners(&listeners, &at, out);
     if let Some(address) = settings.metrics.as_ref().and_then(|metrics| metrics.address())
         && listeners.iter().any(|listener| listener.address == ListenAddress::Tcp(address))
     {

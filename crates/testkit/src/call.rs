@@ -81,7 +81,7 @@ impl Call {
         if !self.trailers.is_empty() {
             return self.chunked(out);
         }
-        if !framed && !(self.body.is_empty() && matches!(self.method.as_str(), "GET" | "HEAD")) {
+        if !(framed || self.body.is_empty() && matches!(self.method.as_str(), "GET" | "HEAD")) {
             out.extend(latin1(&format!("Content-Length: {}\r\n", self.body.len())));
         }
         out.extend_from_slice(b"\r\n");

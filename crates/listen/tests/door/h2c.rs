@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use crate::rig::{PATIENCE, Rig, exchange, plain, read_all};
+use crate::rig::{PATIENCE, Rig, exchange, fetch_h2, pattern, plain, read_all};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// An empty SETTINGS frame (RFC 9113 section 6.5).
@@ -25,6 +25,13 @@ async fn a_preface_gets_http2_where_it_is_taken() {
     let mut frame = [0; 9];
     timeout(PATIENCE, stream.read_exact(&mut frame)).await.unwrap().unwrap();
     assert_eq!(frame[3], 4, "SETTINGS first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_served_over_it() {
+    let rig = rig(true, "{}");
+    let bodies = fetch_h2(rig.connect().await, "/pattern", 3).await;
+    assert!(bodies.iter().all(|body| *body == pattern()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ use seawall_guard::head::{HeadFault, check_h1};
 use seawall_guard::{Limits, LimitsSettings, current_connection};
 use seawall_listen::{AcceptFault, BoundListener, Cut, Door, DoorObserver, Gate, ListenerSettings, Refusal};
 use seawall_tls::{HandshakeFailure, HandshakeInfo};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -172,6 +172,40 @@ pub(crate) async fn read_one(stream: &mut (impl AsyncRead + Unpin)) -> String {
         }
     };
     timeout(PATIENCE, reading).await.expect("no whole response came")
+}
+
+/// Fetches `path` over HTTP/2, `times` at once, and gives the bodies.
+pub(crate) async fn fetch_h2<S>(io: S, path: &str, times: usize) -> Vec<Vec<u8>>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let fetching = async {
+        let (mut client, connection) = h2::client::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        let mut responses = Vec::new();
+        for _ in 0..times {
+            let request = http::Request::get(format!("http://a.example{path}")).body(()).unwrap();
+            client = client.ready().await.unwrap();
+            let response = client.send_request(request, true).unwrap().0;
+            // At once: a response that nobody reads holds the window that the others need.
+            responses.push(tokio::spawn(async move {
+                let mut body = response.await.unwrap().into_body();
+                let mut all = Vec::new();
+                while let Some(part) = body.data().await {
+                    let part = part.unwrap();
+                    body.flow_control().release_capacity(part.len()).unwrap();
+                    all.extend_from_slice(&part);
+                }
+                all
+            }));
+        }
+        let mut bodies = Vec::new();
+        for response in responses {
+            bodies.push(response.await.unwrap());
+        }
+        bodies
+    };
+    timeout(PATIENCE, fetching).await.expect("no answer over HTTP/2")
 }
 
 /// What the paths of the toy do:

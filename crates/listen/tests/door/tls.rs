@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::rig::{PATIENCE, Rig, exchange, pattern, plain, read_all};
+use crate::rig::{PATIENCE, Rig, exchange, fetch_h2, pattern, plain, read_all};
 
 fn issue(folder: &Path, name: &str) -> CertificateSettings {
     let key = KeyPair::generate().unwrap();
@@ -252,6 +252,16 @@ async fn large_bodies_arrive_whole_over_tls() {
     timeout(PATIENCE, stream.read_to_end(&mut all)).await.unwrap().unwrap();
     let body = all.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
     assert!(all[body..] == pattern()[..], "{} bytes", all.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http2_streams_share_a_connection() {
+    let rig = rig("{}", "{}");
+    let client = Client::new().alpn(b"\x02h2").ready();
+    let stream = client.connect(&rig, Some("b.example")).await.unwrap();
+    let bodies = fetch_h2(stream, "/pattern", 4).await;
+    assert!(bodies.iter().all(|body| *body == pattern()), "{:?}", bodies.iter().map(Vec::len));
+    assert_eq!((rig.tally.of("h2"), rig.tally.of("opened")), (1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

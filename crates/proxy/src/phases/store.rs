@@ -82,14 +82,18 @@ fn strip_hop_by_hop(response: &mut ResponseHeader) {
     response.remove_header(&UPGRADE);
 }
 
-/// A piece of the answer's body.
-pub(crate) fn body_received(ctx: &mut Context, end: bool) {
+/// A piece of the answer's body. An end that came because the server was cut off for its silence is no end.
+pub(crate) fn body_received(ctx: &mut Context, end: bool) -> Result<()> {
     if let Some(silence) = &ctx.upstream.silence {
+        if silence.expired() {
+            return Err(Error::explain(ErrorType::ReadTimedout, "the server fell silent").into_up());
+        }
         silence.touch();
     }
     if end {
         ctx.upstream.took = ctx.upstream.began.map(|began| began.elapsed());
     }
+    Ok(())
 }
 
 /// Decides about storing. A 304 comes with Pingora's merge of five fields; RFC 9111 §3.2 wants all of them, so

@@ -51,7 +51,7 @@ impl TlsClient {
     /// BoringSSL has no memory.
     #[must_use]
     pub fn builder(name: &str) -> TlsClientBuilder {
-        let context = SslConnector::builder(SslMethod::tls_client()).or_die("make a TLS context");
+        let context = SslConnector::builder(SslMethod::tls()).or_die("make a TLS context");
         TlsClientBuilder { name: name.into(), context, verify: true }
     }
 

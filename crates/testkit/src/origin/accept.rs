@@ -2,7 +2,7 @@
 
 use super::h1::{Manners, Session};
 use super::record::{Connection, Journal};
-use super::stream::{Io, Stream};
+use super::stream::Stream;
 use super::{Handler, TlsChoices};
 use crate::tls::{TlsInfo, alpn_wire, version};
 use crate::wait::{DEADLINE, OrDie};

@@ -7,8 +7,6 @@ pub(crate) mod h2;
 pub(crate) mod record;
 pub(crate) mod reply;
 mod stream;
-#[cfg(test)]
-mod tests;
 
 use crate::pki::Identity;
 use crate::wait::{DEADLINE, OrDie, eventually};
