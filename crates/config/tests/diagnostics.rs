@@ -1,7 +1,6 @@
 //! What a person sees when a file is wrong.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
-
 use seawall_config::units::{ByteSize, Span};
 use seawall_config::{Diagnostics, Document, OneOrMany, Path, Severity, Short};
 use serde::Deserialize;

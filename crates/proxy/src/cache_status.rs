@@ -20,14 +20,20 @@ pub(crate) fn describe(facts: &CacheFacts, phase: CachePhase, sent: StatusCode) 
             collapsed: facts.collapsed,
         },
     };
-    CacheStatus { handling, ttl: facts.ttl.filter(|_| in_store(phase)), key: None, detail: detail(facts, phase) }
+    CacheStatus {
+        handling,
+        ttl: facts.ttl.filter(|_| in_store(phase)),
+        key: None,
+        detail: detail(facts, phase),
+    }
 }
 
 fn reason(facts: &CacheFacts, phase: CachePhase) -> ForwardReason {
     match phase {
-        CachePhase::Stale | CachePhase::Expired | CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => {
-            ForwardReason::Stale
-        }
+        CachePhase::Stale
+        | CachePhase::Expired
+        | CachePhase::Revalidated
+        | CachePhase::RevalidatedNoCache(_) => ForwardReason::Stale,
         CachePhase::Bypass => ForwardReason::Bypass,
         _ => facts.bypass.map_or(ForwardReason::UriMiss, |reason| reason.forward_reason()),
     }

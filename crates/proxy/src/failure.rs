@@ -22,22 +22,27 @@ impl Failure {
             (ErrorType::ConnectNoRoute, _) => (502, "connect_no_route"),
             (ErrorType::TLSHandshakeTimedout, _) => (504, "tls_timeout"),
             (ErrorType::InvalidCert, _) => (502, "invalid_certificate"),
-            (ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError | ErrorType::TLSWantX509Lookup, _) => {
-                (502, "tls_handshake")
+            (
+                ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError | ErrorType::TLSWantX509Lookup,
+                _,
+            ) => (502, "tls_handshake"),
+            (ErrorType::ConnectError | ErrorType::SocketError | ErrorType::BindError, _) => {
+                (502, "connect_error")
             }
-            (ErrorType::ConnectError | ErrorType::SocketError | ErrorType::BindError, _) => (502, "connect_error"),
             (ErrorType::ReadTimedout, ErrorSource::Upstream) => (504, "read_timeout"),
             (ErrorType::WriteTimedout, ErrorSource::Upstream) => (504, "write_timeout"),
-            (ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2, ErrorSource::Upstream) => {
-                (502, "invalid_response")
-            }
+            (
+                ErrorType::InvalidHTTPHeader | ErrorType::H1Error | ErrorType::InvalidH2,
+                ErrorSource::Upstream,
+            ) => (502, "invalid_response"),
             (ErrorType::H2Error | ErrorType::H2Downgrade, ErrorSource::Upstream) => (502, "h2_error"),
             (ErrorType::ConnectionClosed, ErrorSource::Upstream) => (502, "origin_closed"),
             (_, ErrorSource::Upstream) => (502, "origin_error"),
             (ErrorType::ReadTimedout, ErrorSource::Downstream) => (408, "client_timeout"),
-            (ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed, ErrorSource::Downstream) => {
-                (0, "client_gone")
-            }
+            (
+                ErrorType::WriteError | ErrorType::ReadError | ErrorType::ConnectionClosed,
+                ErrorSource::Downstream,
+            ) => (0, "client_gone"),
             (ErrorType::WriteTimedout, ErrorSource::Downstream) => (0, "client_slow"),
             (_, ErrorSource::Downstream) => (400, "bad_request"),
             (_, ErrorSource::Internal | ErrorSource::Unset) => (500, "internal"),

@@ -65,13 +65,18 @@ impl ForwardingSettings {
                 .hint("use letters, digits, `-`, `_` and `.`");
         }
         if HeaderName::from_bytes(self.request_id_header.as_bytes()).is_err() {
-            out.error(&at.key("request_id_header"), format!("`{}` is not a field name", self.request_id_header));
+            out.error(
+                &at.key("request_id_header"),
+                format!("`{}` is not a field name", self.request_id_header),
+            );
         }
     }
 }
 
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    !text.is_empty()
+        && text.len() <= 64
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 /// The compiled form of [`ForwardingSettings`].
@@ -308,7 +313,10 @@ mod tests {
         assert_eq!(sent.headers["x-forwarded-for"], "198.51.100.7");
         assert_eq!(sent.headers["x-forwarded-proto"], "https");
         assert_eq!(sent.headers["x-forwarded-host"], "example.com");
-        assert_eq!(sent.headers["forwarded"], "for=198.51.100.7;by=_seawall;host=\"example.com\";proto=https");
+        assert_eq!(
+            sent.headers["forwarded"],
+            "for=198.51.100.7;by=_seawall;host=\"example.com\";proto=https"
+        );
         assert!(!sent.headers.contains_key("x-real-ip"));
         assert_eq!(sent.headers["via"], "1.1 seawall");
         assert_eq!(sent.headers["x-request-id"], "id-1");

@@ -29,6 +29,6 @@ mod service;
 
 pub use context::Context;
 pub use forwarding::{Forwarding, ForwardingError, ForwardingSettings};
-pub use plan::{Action, CachePlan, Plan, RoutePlan, SitePlan, UpstreamKind, UpstreamPlan};
 pub use phases::select::MAX_TRIES;
+pub use plan::{Action, CachePlan, Plan, RoutePlan, SitePlan, UpstreamKind, UpstreamPlan};
 pub use service::Seawall;

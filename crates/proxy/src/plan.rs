@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use pingora_cache::lock::CacheKeyLockImpl;
 use pingora_cache::predictor::CacheablePredictor;
-use seawall_store::MemoryStore;
 use seawall_caching::CachePolicy;
 use seawall_config::units::CidrSet;
 use seawall_files::FilesOrigin;
 use seawall_guard::Limits;
 use seawall_routing::{CompiledHeaderOps, CompiledStatic, Redirect, Rewrite, Router};
+use seawall_store::MemoryStore;
 use seawall_telemetry::AccessLog;
 use seawall_telemetry::metrics::{Metrics, RouteMetrics, UpstreamMetrics};
 use seawall_upstream::Pool;
@@ -71,9 +71,9 @@ pub enum Action {
     /// A pool of servers, or a folder.
     Forward(Arc<UpstreamPlan>),
     /// A redirect.
-    Redirect(Redirect),
+    Redirect(Box<Redirect>),
     /// A fixed response.
-    Respond(CompiledStatic),
+    Respond(Box<CompiledStatic>),
 }
 
 /// Where requests are sent.
@@ -91,7 +91,7 @@ pub enum UpstreamKind {
     /// Servers.
     Pool(Arc<Pool>),
     /// The built-in file origin.
-    Files(FilesOrigin),
+    Files(Box<FilesOrigin>),
 }
 
 impl UpstreamPlan {

@@ -75,7 +75,12 @@ impl ProxyHttp for Seawall {
         respond::purged(session, ctx, &status, response)
     }
 
-    fn cache_vary_filter(&self, meta: &CacheMeta, ctx: &mut Context, request: &RequestHeader) -> Option<HashBinary> {
+    fn cache_vary_filter(
+        &self,
+        meta: &CacheMeta,
+        ctx: &mut Context,
+        request: &RequestHeader,
+    ) -> Option<HashBinary> {
         lookup::variant(meta, ctx, request)
     }
 
@@ -132,7 +137,13 @@ impl ProxyHttp for Seawall {
         select::connected(ctx, reused, socket, digest)
     }
 
-    fn fail_to_connect(&self, session: &mut Session, _: &HttpPeer, ctx: &mut Context, error: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(
+        &self,
+        session: &mut Session,
+        _: &HttpPeer,
+        ctx: &mut Context,
+        error: Box<Error>,
+    ) -> Box<Error> {
         select::connect_failed(session, ctx, error)
     }
 

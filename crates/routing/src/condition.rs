@@ -201,5 +201,4 @@ mod tests {
         assert!(!same(Condition::pattern("/{a}").unwrap(), Condition::pattern("/{*a}").unwrap()));
         assert!(!same(Condition::exact("/a").unwrap(), Condition::prefix("/a").unwrap()));
     }
-
 }

@@ -134,7 +134,8 @@ fn parse_field(
     }
     seen.push(parsed.clone());
     // Bytes beyond ASCII have no agreed meaning in a field value (RFC 9110 §5.5).
-    let valid = Some(value).filter(|value| value.is_ascii()).and_then(|value| HeaderValue::from_str(value).ok());
+    let valid =
+        Some(value).filter(|value| value.is_ascii()).and_then(|value| HeaderValue::from_str(value).ok());
     Ok((parsed, valid.ok_or_else(|| HeaderOpsError::Value(name.to_owned()))?))
 }
 
@@ -148,8 +149,15 @@ fn parse_name(name: &str, target: HeaderTarget) -> Result<HeaderName, HeaderOpsE
 
 /// Fields that frame a message or belong to one connection (RFC 9110 §7.6.1, §8.6).
 fn is_connection_field(name: &HeaderName) -> bool {
-    [header::CONNECTION, header::CONTENT_LENGTH, header::TE, header::TRAILER, header::TRANSFER_ENCODING, header::UPGRADE]
-        .contains(name)
+    [
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ]
+    .contains(name)
         || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
 }
 

@@ -67,7 +67,9 @@ impl FromStr for HostPattern {
             return Err(bad("paths belong to `routes`"));
         }
         if !text.is_ascii() {
-            return Err(bad("write international names in their ASCII form, such as `xn--bcher-kva.example`"));
+            return Err(bad(
+                "write international names in their ASCII form, such as `xn--bcher-kva.example`",
+            ));
         }
         if let Ok(address) = text.parse::<Ipv6Addr>() {
             return Ok(Self(Kind::Exact(address.to_string())));

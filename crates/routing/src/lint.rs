@@ -55,7 +55,8 @@ pub fn check_sites(sites: &[SiteView<'_>], out: &mut Diagnostics) {
             out.warning(&site.at, "the site has no routes, so every request gets a 404")
                 .hint("add a route such as `{ path: /, upstream: … }`");
         }
-        let routes: Vec<Option<Parsed<'_>>> = site.routes.iter().map(|route| check_route(route, out)).collect();
+        let routes: Vec<Option<Parsed<'_>>> =
+            site.routes.iter().map(|route| check_route(route, out)).collect();
         shadow::check(&routes, out);
         parsed.push(routes);
     }

@@ -21,7 +21,9 @@ pub enum PatternError {
     #[error("the placeholder `{0}` stands twice")]
     Duplicate(String),
     /// A name that means something else in redirects and rewrites.
-    #[error("the placeholder name `{0}` is taken: `{{host}}`, `{{path}}`, `{{query}}` and `{{uri}}` are parts of the request")]
+    #[error(
+        "the placeholder name `{0}` is taken: `{{host}}`, `{{path}}`, `{{query}}` and `{{uri}}` are parts of the request"
+    )]
     Reserved(String),
     /// Something after `{*rest}`.
     #[error("`{{*{0}}}` takes the rest of the path, so nothing can follow it")]

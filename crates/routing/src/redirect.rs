@@ -52,7 +52,9 @@ pub enum RedirectError {
     #[error("the redirect has no target; give it `to`, or `https: true`")]
     NoTarget,
     /// Both.
-    #[error("the redirect has `to` and `https: true`; `https: true` is short for `to: \"https://{{host}}{{uri}}\"` on plain requests")]
+    #[error(
+        "the redirect has `to` and `https: true`; `https: true` is short for `to: \"https://{{host}}{{uri}}\"` on plain requests"
+    )]
     TwoTargets,
     /// Not a redirect status.
     #[error("{0} is not a redirect status; use 301, 302, 303, 307 or 308")]
@@ -61,13 +63,17 @@ pub enum RedirectError {
     #[error(transparent)]
     Template(#[from] TemplateError),
     /// Neither a path nor an http address.
-    #[error("the target is neither a path nor an `http://` or `https://` address, so a request could choose where it leads; begin it with `/`, `{{path}}`, `{{uri}}`, `https://`")]
+    #[error(
+        "the target is neither a path nor an `http://` or `https://` address, so a request could choose where it leads; begin it with `/`, `{{path}}`, `{{uri}}`, `https://`"
+    )]
     Start,
     /// `//host`.
     #[error("the target begins with `//`, which is another host; write `https://` in front")]
     TwoSlashes,
     /// Something other than `{host}` and literal text in the host of the target.
-    #[error("the target's host may only be made of text and `{{host}}`, and a path must follow it with a slash, so that a request cannot choose where it leads")]
+    #[error(
+        "the target's host may only be made of text and `{{host}}`, and a path must follow it with a slash, so that a request cannot choose where it leads"
+    )]
     Authority,
 }
 

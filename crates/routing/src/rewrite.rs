@@ -95,7 +95,8 @@ impl Rewrite {
     /// When the settings change nothing, contradict themselves or do not parse.
     pub fn new(settings: &RewriteSettings) -> Result<Self, RewriteError> {
         let RewriteSettings { strip_prefix, add_prefix, regex, replacement, path } = settings;
-        let parts = strip_prefix.is_some() || add_prefix.is_some() || regex.is_some() || replacement.is_some();
+        let parts =
+            strip_prefix.is_some() || add_prefix.is_some() || regex.is_some() || replacement.is_some();
         match (parts, path.is_some()) {
             (false, false) => return Err(RewriteError::Nothing),
             (true, true) => return Err(RewriteError::PathIsAll),
@@ -173,8 +174,12 @@ impl RewriteSettings {
             RewriteError::Regex(text) => ("regex", text.clone()),
             RewriteError::Replacement(text) => ("replacement", text.clone()),
             RewriteError::Template(source) => ("path", source.to_string()),
-            RewriteError::NotAPath => ("path", "the new path must begin with `/` and have no `?` or `#`".into()),
-            RewriteError::Nothing | RewriteError::Result(_) | RewriteError::TooLong => ("", error.to_string()),
+            RewriteError::NotAPath => {
+                ("path", "the new path must begin with `/` and have no `?` or `#`".into())
+            }
+            RewriteError::Nothing | RewriteError::Result(_) | RewriteError::TooLong => {
+                ("", error.to_string())
+            }
         };
         let place = if key.is_empty() { at.clone() } else { at.key(key) };
         match text.split_once("; ") {
@@ -196,7 +201,8 @@ fn prefix(key: &'static str, text: Option<&str>) -> Result<Option<String>, Rewri
 
 fn replacing(regex: &str, replacement: &str) -> Result<(Regex, String), RewriteError> {
     let compiled = compile(regex).map_err(RewriteError::Regex)?;
-    if let Some(bad) = replacement.chars().find(|c| !matches!(c, '!'..='~') || matches!(c, '?' | '#' | '\\')) {
+    if let Some(bad) = replacement.chars().find(|c| !matches!(c, '!'..='~') || matches!(c, '?' | '#' | '\\'))
+    {
         return Err(RewriteError::Replacement(format!("{bad:?} may not stand in a path; percent-encode it")));
     }
     for name in groups(replacement) {

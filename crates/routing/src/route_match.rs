@@ -109,8 +109,9 @@ impl RouteMatch {
         match self.compile() {
             Ok(_) => {}
             Err(MatchError::None) => {
-                out.error(at, "the route has no path condition")
-                    .hint("give it one of `exact`, `path`, `pattern` and `regex`; `path: /` takes everything");
+                out.error(at, "the route has no path condition").hint(
+                    "give it one of `exact`, `path`, `pattern` and `regex`; `path: /` takes everything",
+                );
             }
             Err(MatchError::Several(first, second)) => {
                 out.error(&at.key(second), format!("the route has `{first}` already"))
@@ -162,7 +163,8 @@ mod tests {
         assert_eq!(check("{}")[0].0, "route");
         let two = check("{path: /, regex: x}");
         assert_eq!(two, [("route.regex".to_owned(), "the route has `path` already".to_owned())]);
-        for one in ["{exact: /}", "{path: /}", "{pattern: '/{a}'}", "{regex: a}", "{path: /, methods: [GET]}"] {
+        for one in ["{exact: /}", "{path: /}", "{pattern: '/{a}'}", "{regex: a}", "{path: /, methods: [GET]}"]
+        {
             assert_eq!(check(one), [], "{one}");
         }
     }

@@ -119,8 +119,8 @@ impl StaticResponse {
         if fields.iter().any(|(name, _)| name == http::header::CONTENT_TYPE) {
             return Err(StaticError::TwoTypes);
         }
-        let mut header =
-            ResponseHeader::build(status, Some(fields.len() + 2)).map_err(|_| StaticError::Status(self.status))?;
+        let mut header = ResponseHeader::build(status, Some(fields.len() + 2))
+            .map_err(|_| StaticError::Status(self.status))?;
         // The fields are checked, and few enough for the map, so no insertion fails.
         let too_many = |_| StaticError::TooLong;
         if !bodiless {

@@ -12,7 +12,9 @@ pub enum TemplateError {
     #[error("a brace is not closed or not opened; write `%7B` and `%7D` for braces in the address itself")]
     Braces,
     /// `{}` or a name with strange characters.
-    #[error("`{{{0}}}` is not a placeholder; use `{{host}}`, `{{path}}`, `{{query}}`, `{{uri}}` or the name of a capture")]
+    #[error(
+        "`{{{0}}}` is not a placeholder; use `{{host}}`, `{{path}}`, `{{query}}`, `{{uri}}` or the name of a capture"
+    )]
     Name(String),
     /// A character that may not stand unencoded in an address.
     #[error("{0:?} may not stand in an address; percent-encode it")]
@@ -96,7 +98,9 @@ impl Template {
                         push_query(&mut out, query);
                     }
                 }
-                Piece::Capture(name) => push(&mut out, values.captures.get(name).unwrap_or_default(), b"?#\\"),
+                Piece::Capture(name) => {
+                    push(&mut out, values.captures.get(name).unwrap_or_default(), b"?#\\")
+                }
             }
         }
         out
@@ -196,7 +200,10 @@ mod tests {
     fn values_cannot_leave_their_place() {
         assert_eq!(render("/x/{id}", "h", "/", None, "a\r\nSet-Cookie: b"), "/x/a%0D%0ASet-Cookie:%20b");
         assert_eq!(render("/x/{id}", "h", "/", None, "a?b#c\\d"), "/x/a%3Fb%23c%5Cd");
-        assert_eq!(render("https://{host}/", "a@evil/b?c#d\\", "/", None, ""), "https://a%40evil%2Fb%3Fc%23d%5C/");
+        assert_eq!(
+            render("https://{host}/", "a@evil/b?c#d\\", "/", None, ""),
+            "https://a%40evil%2Fb%3Fc%23d%5C/"
+        );
         assert_eq!(render("https://{host}{path}", "h", ".evil", None, ""), "https://h/.evil");
     }
 

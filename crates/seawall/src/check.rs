@@ -60,8 +60,11 @@ fn check_front(settings: &Settings, document: &Document, out: &mut Diagnostics) 
     if let Some(address) = settings.metrics.as_ref().and_then(|metrics| metrics.address())
         && listeners.iter().any(|listener| listener.address == ListenAddress::Tcp(address))
     {
-        out.error(&Path::root().key("metrics").key("listen"), format!("`{address}` is a listener's address, too"))
-            .hint("metrics need an address of their own");
+        out.error(
+            &Path::root().key("metrics").key("listen"),
+            format!("`{address}` is a listener's address, too"),
+        )
+        .hint("metrics need an address of their own");
     }
 }
 
@@ -184,7 +187,8 @@ fn check_references(settings: &Settings, document: &Document, out: &mut Diagnost
     }
     for name in known.iter().filter(|name| !used.contains(**name)) {
         if !document.is_pruned(&root.key("sites")) {
-            out.warning(&root.key("upstreams").key(*name), format!("no route uses the upstream `{name}`")).on_key();
+            out.warning(&root.key("upstreams").key(*name), format!("no route uses the upstream `{name}`"))
+                .on_key();
         }
     }
 }
@@ -198,9 +202,12 @@ fn check_loops(settings: &Settings, out: &mut Diagnostics) {
                 let own = match (&listener.address, server.socket_addr()) {
                     (ListenAddress::Tcp(own), Some(server)) => {
                         own.port() == server.port()
-                            && (own.ip() == server.ip() || (own.ip().is_unspecified() && server.ip().is_loopback()))
+                            && (own.ip() == server.ip()
+                                || (own.ip().is_unspecified() && server.ip().is_loopback()))
                     }
-                    (ListenAddress::AnyAddress(port), Some(server)) => *port == server.port() && server.ip().is_loopback(),
+                    (ListenAddress::AnyAddress(port), Some(server)) => {
+                        *port == server.port() && server.ip().is_loopback()
+                    }
                     (ListenAddress::Unix(own), None) => server.address.unix_path() == Some(own.as_path()),
                     _ => false,
                 };

@@ -23,7 +23,8 @@ impl Loaded {
         let unreadable = document.file_names().next().is_none();
         let settings: Option<Settings> = if unreadable { None } else { document.decode(&mut diagnostics) };
         // A file that is not YAML has one error; that it then also lacks everything is no news.
-        let broken = diagnostics.has_errors() && document.root().to_value().as_mapping().is_none_or(|map| map.is_empty());
+        let broken = diagnostics.has_errors()
+            && document.root().to_value().as_mapping().is_none_or(|map| map.is_empty());
         if let Some(settings) = settings.as_ref().filter(|_| !broken) {
             check(settings, &document, &mut diagnostics);
         }

@@ -9,8 +9,8 @@ use seawall_listen::{AcceptFault, Cut, DoorObserver, Refusal};
 use seawall_proxy::UpstreamKind;
 use seawall_store::MemoryStore;
 use seawall_telemetry::metrics::{
-    CertificateSample, CertificateSource, ListenerMetrics, Metrics, NameSample, PoolSource, ServerSample, StoreSample,
-    StoreSource, TlsResult, TlsVersion,
+    CertificateSample, CertificateSource, ListenerMetrics, Metrics, NameSample, PoolSource, ServerSample,
+    StoreSample, StoreSource, TlsResult, TlsVersion,
 };
 use seawall_tls::{HandshakeFailure, HandshakeInfo, TlsAcceptor};
 

@@ -8,10 +8,12 @@ use pingora::cache::predictor::{CacheablePredictor, Predictor};
 use seawall_caching::{CachePolicy, PolicyError};
 use seawall_files::{FilesError, FilesOrigin};
 use seawall_guard::Limits;
-use seawall_proxy::{Action, CachePlan, Forwarding, ForwardingError, Plan, RoutePlan, SitePlan, UpstreamKind, UpstreamPlan};
+use seawall_proxy::{
+    Action, CachePlan, Forwarding, ForwardingError, Plan, RoutePlan, SitePlan, UpstreamKind, UpstreamPlan,
+};
 use seawall_routing::{
-    HeaderOpsError, HeaderTarget, Redirect, RedirectError, Rewrite, RewriteError, Router, RouterBuilder, RouterError,
-    SiteRoutes, StaticError,
+    HeaderOpsError, HeaderTarget, Redirect, RedirectError, Rewrite, RewriteError, Router, RouterBuilder,
+    RouterError, SiteRoutes, StaticError,
 };
 use seawall_store::{MemoryStore, StoreError};
 use seawall_telemetry::metrics::Metrics;
@@ -86,9 +88,10 @@ pub(crate) fn upstreams(settings: &Settings, metrics: &Arc<Metrics>) -> Result<U
         .iter()
         .map(|(name, upstream)| {
             let kind = match &upstream.files {
-                Some(files) => UpstreamKind::Files(
-                    FilesOrigin::new(files).map_err(|source| PlanError::Files { name: name.clone(), source })?,
-                ),
+                Some(files) => UpstreamKind::Files(Box::new(
+                    FilesOrigin::new(files)
+                        .map_err(|source| PlanError::Files { name: name.clone(), source })?,
+                )),
                 None => UpstreamKind::Pool(Arc::new(Pool::new(name, upstream, resolver.clone())?)),
             };
             let plan = UpstreamPlan { name: name.as_str().into(), kind, metrics: metrics.upstream(name) };
@@ -138,9 +141,9 @@ fn route_plan(
         let found = upstreams.get(upstream);
         Action::Forward(found.cloned().ok_or_else(|| PlanError::NoUpstream(name.clone(), upstream.clone()))?)
     } else if let Some(redirect) = &route.redirect {
-        Action::Redirect(Redirect::new(redirect)?)
+        Action::Redirect(Box::new(Redirect::new(redirect)?))
     } else if let Some(respond) = &route.respond {
-        Action::Respond(respond.compile()?)
+        Action::Respond(Box::new(respond.compile()?))
     } else {
         return Err(PlanError::NoAction(name));
     };
@@ -151,8 +154,16 @@ fn route_plan(
         name: name.into(),
         action,
         rewrite: route.rewrite.as_ref().map(Rewrite::new).transpose()?,
-        request_headers: route.request_headers.as_ref().map(|ops| ops.compile(HeaderTarget::Request)).transpose()?,
-        response_headers: route.response_headers.as_ref().map(|ops| ops.compile(HeaderTarget::Response)).transpose()?,
+        request_headers: route
+            .request_headers
+            .as_ref()
+            .map(|ops| ops.compile(HeaderTarget::Request))
+            .transpose()?,
+        response_headers: route
+            .response_headers
+            .as_ref()
+            .map(|ops| ops.compile(HeaderTarget::Response))
+            .transpose()?,
         cache: cache.transpose()?,
         max_body: route.max_body.map_or(limits.max_body, |size| size.bytes()),
     })
@@ -165,7 +176,8 @@ fn cache(settings: &CacheSettings) -> Result<CachePlan, PlanError> {
     let predictor: &'static (dyn CacheablePredictor + Sync) =
         Box::leak(Box::new(Predictor::<PREDICTOR_SHARDS>::new(per_shard, None)));
     let lock: Option<&'static CacheKeyLockImpl> = settings.collapse.enabled.then(|| {
-        let lock: &'static CacheKeyLockImpl = Box::leak(CacheLock::new_boxed(settings.collapse.fetch.duration()));
+        let lock: &'static CacheKeyLockImpl =
+            Box::leak(CacheLock::new_boxed(settings.collapse.fetch.duration()));
         lock
     });
     Ok(CachePlan {

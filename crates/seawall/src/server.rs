@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pingora::apps::HttpServerOptions;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
@@ -51,10 +50,11 @@ pub(crate) fn run(settings: &Settings) -> Result<(), StartError> {
     let metrics = Arc::new(new_metrics());
     let built = plan::build(settings, Arc::clone(&metrics))?;
     let bound: Vec<BoundListener> =
-        settings.listeners.iter().map(|listener| BoundListener::bind(listener)).collect::<Result<_, _>>()?;
-    let threads = settings.server.threads.unwrap_or_else(|| {
-        std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
-    });
+        settings.listeners.iter().map(BoundListener::bind).collect::<Result<_, _>>()?;
+    let threads = settings
+        .server
+        .threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get));
     let mut server = Server::new_with_opt_and_conf(None, server_conf(settings, threads));
     server.bootstrap();
 
@@ -62,7 +62,15 @@ pub(crate) fn run(settings: &Settings) -> Result<(), StartError> {
     watch_all(&metrics, &built.plan, &built.upstreams, &bound);
     let (drain, draining) = watch::channel(false);
     let open = Arc::new(OpenConnections::default());
-    server.add_service(door(built.plan, bound, &metrics, &open, &server.configuration, threads, draining.clone()));
+    server.add_service(door(
+        built.plan,
+        bound,
+        &metrics,
+        &open,
+        &server.configuration,
+        threads,
+        draining.clone(),
+    ));
     server.add_service(background_service("upstreams", Upkeep { upstreams: built.upstreams, draining }));
     if let Some(address) = settings.metrics.as_ref().and_then(|metrics| metrics.address()) {
         server.add_service(metrics_service(address, Arc::clone(&metrics))?);
@@ -113,11 +121,8 @@ fn door(
 ) -> Draining<impl pingora::apps::ServerApp + Send + Sync + 'static> {
     let limits = plan.limits.clone();
     let mut proxy = pingora::proxy::http_proxy(conf, Seawall::new(Arc::new(ArcSwap::from_pointee(plan))));
-    let mut options = HttpServerOptions::default();
-    options.h2c = bound.iter().any(BoundListener::takes_h2c);
-    options.keepalive_request_limit = Some(limits.keepalive_requests);
-    options.h2_idle_timeout = Some(limits.idle_timeout);
-    proxy.server_options = Some(options);
+    let h2c = bound.iter().any(BoundListener::takes_h2c);
+    proxy.server_options = Some(limits.server_options(h2c));
     proxy.h2_options = Some(limits.h2_options());
     let listeners = bound
         .into_iter()
@@ -149,7 +154,8 @@ impl<A: pingora::apps::ServerApp + Send + Sync + 'static> pingora::services::Ser
         _: ShutdownWatch,
         per_listener: usize,
     ) {
-        pingora::services::Service::start_service(&mut self.door, fds, self.draining.clone(), per_listener).await;
+        pingora::services::Service::start_service(&mut self.door, fds, self.draining.clone(), per_listener)
+            .await;
     }
     fn name(&self) -> &str {
         pingora::services::Service::name(&self.door)
@@ -170,8 +176,10 @@ fn metrics_service(
     let failed = |source| StartError::Metrics { address, source };
     // Pingora binds by name and panics when it cannot: try first, and leave it a free port.
     drop(std::net::TcpListener::bind(address).map_err(failed)?);
-    let mut service =
-        ListeningService::new("metrics".to_owned(), pingora::apps::http_app::HttpServer::new_app(MetricsApp::new(metrics)));
+    let mut service = ListeningService::new(
+        "metrics".to_owned(),
+        pingora::apps::http_app::HttpServer::new_app(MetricsApp::new(metrics)),
+    );
     service.threads = Some(1);
     service.add_tcp(&address.to_string());
     Ok(service)

@@ -9,7 +9,9 @@ use seawall_config::{OneOrMany, Short};
 use seawall_guard::LimitsSettings;
 use seawall_listen::ListenerSettings;
 use seawall_proxy::ForwardingSettings;
-use seawall_routing::{HeaderOps, HostPattern, MethodName, RedirectSettings, RewriteSettings, StaticResponse};
+use seawall_routing::{
+    HeaderOps, HostPattern, MethodName, RedirectSettings, RewriteSettings, StaticResponse,
+};
 use seawall_store::StoreSettings;
 use seawall_telemetry::{AccessLogSettings, LogSettings, MetricsSettings};
 use seawall_upstream::UpstreamSettings;

@@ -39,7 +39,8 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &mut 
     };
     request.insert_header(HOST, host)?;
     // Pingora strips TE as a field of the connection; gRPC wants to know that trailers are understood.
-    if session.req_header().headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers")) {
+    if session.req_header().headers.get(TE).is_some_and(|te| te.as_bytes().eq_ignore_ascii_case(b"trailers"))
+    {
         request.insert_header(TE, HeaderValue::from_static("trailers"))?;
     }
     ctx.plan.forwarding.write(

@@ -61,9 +61,8 @@ pub(crate) fn key(session: &Session, ctx: &mut Context) -> Result<CacheKey> {
     let key = policy.key().key(ctx.scheme(), &authority, ctx.target.as_bytes());
     let primary = key.primary;
     if let std::borrow::Cow::Owned(target) = key.target {
-        ctx.target = String::from_utf8(target).unwrap_or_else(|error| {
-            String::from_utf8_lossy(error.as_bytes()).into_owned()
-        });
+        ctx.target = String::from_utf8(target)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     }
     Ok(CacheKey::new(primary, ""))
 }

@@ -76,7 +76,11 @@ fn classify(session: &Session, ctx: &mut Context) {
 }
 
 /// The last touches, the same for every response, also for those Seawall makes itself.
-pub(crate) fn finish_header(session: &Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+pub(crate) fn finish_header(
+    session: &Session,
+    response: &mut ResponseHeader,
+    ctx: &mut Context,
+) -> Result<()> {
     ctx.first_byte.get_or_insert_with(|| ctx.started.elapsed());
     if let Some(via) = ctx.plan.forwarding.via(session.req_header().version) {
         response.append_header(VIA, via)?;
@@ -94,8 +98,11 @@ pub(crate) fn not_modified(session: &Session, response: &ResponseHeader, ctx: &m
     let request = Request { method: &head.method, headers: &head.headers, has_body: false };
     let stored = Response { status: response.status, headers: &response.headers };
     let now = SystemTime::now();
-    let received =
-        session.cache.maybe_cache_meta().and_then(lookup::facts).map_or(now, |facts| facts.freshness.received);
+    let received = session
+        .cache
+        .maybe_cache_meta()
+        .and_then(lookup::facts)
+        .map_or(now, |facts| facts.freshness.received);
     match validation::evaluate(&request, &stored, received, now) {
         Outcome::Continue => false,
         Outcome::NotModified => true,

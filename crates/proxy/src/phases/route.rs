@@ -53,7 +53,8 @@ pub(crate) async fn route(session: &mut Session, ctx: &mut Context) -> Result<bo
             Ok(true)
         }
         Action::Respond(response) => {
-            let answer = Answer { header: Box::new(response.header().clone()), body: response.body().clone() };
+            let answer =
+                Answer { header: Box::new(response.header().clone()), body: response.body().clone() };
             answer.send(session, ctx).await?;
             Ok(true)
         }
@@ -135,7 +136,8 @@ fn check_expectation(session: &Session, ctx: &mut Context) -> Result<()> {
 fn announce_body(session: &Session, ctx: &mut Context, route: &RoutePlan) -> Result<()> {
     ctx.body = seawall_guard::BodyMeter::new(route.max_body);
     let length = session.req_header().headers.get(CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse::<u64>().ok());
+    let length =
+        length.and_then(|value| value.to_str().ok()).and_then(|text| text.trim().parse::<u64>().ok());
     if length.is_some_and(|length| ctx.body.announce(length).is_err()) {
         return Err(refuse(ctx, 413, "body_too_large"));
     }

@@ -44,7 +44,12 @@ pub(crate) fn peer(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>
     }
 }
 
-fn choose(session: &Session, ctx: &mut Context, pool: &Pool, upstream: &UpstreamPlan) -> Result<Box<HttpPeer>> {
+fn choose(
+    session: &Session,
+    ctx: &mut Context,
+    pool: &Pool,
+    upstream: &UpstreamPlan,
+) -> Result<Box<HttpPeer>> {
     let request = SelectRequest {
         uri: &ctx.target,
         headers: &session.req_header().headers,
@@ -66,7 +71,12 @@ fn choose(session: &Session, ctx: &mut Context, pool: &Pool, upstream: &Upstream
 }
 
 /// A connection is there, new or kept.
-pub(crate) fn connected(ctx: &mut Context, reused: bool, socket: RawFd, digest: Option<&Digest>) -> Result<()> {
+pub(crate) fn connected(
+    ctx: &mut Context,
+    reused: bool,
+    socket: RawFd,
+    digest: Option<&Digest>,
+) -> Result<()> {
     let Some(upstream) = upstream(ctx) else { return Ok(()) };
     upstream.metrics.connected(reused);
     let Some(pool) = upstream.pool() else { return Ok(()) };

@@ -53,7 +53,8 @@ pub(crate) fn received(session: &Session, response: &mut ResponseHeader, ctx: &m
 fn retry_on_status(session: &Session, status: u16, ctx: &mut Context) -> Result<()> {
     let Some(upstream) = select::upstream(ctx) else { return Ok(()) };
     let wanted = upstream.pool().is_some_and(|pool| pool.retry_policy().retries_status(status));
-    let repeatable = session.response_written().is_none() && !session.as_downstream().retry_buffer_truncated();
+    let repeatable =
+        session.response_written().is_none() && !session.as_downstream().retry_buffer_truncated();
     if wanted && repeatable && select::may_retry(session, ctx, Reached::Server) {
         ctx.upstream.retry_granted = true;
         return Err(Error::explain(ErrorType::HTTPStatus(status), "the pool retries this status").into_up());
@@ -99,7 +100,9 @@ pub(crate) fn body_received(ctx: &mut Context, end: bool) -> Result<()> {
 /// Decides about storing. A 304 comes with Pingora's merge of five fields; RFC 9111 §3.2 wants all of them, so
 /// the merge is made here from what was noted when the 304 came.
 pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Context) -> RespCacheable {
-    let Some(route) = ctx.route.clone() else { return RespCacheable::Uncacheable(NoCacheReason::NeverEnabled) };
+    let Some(route) = ctx.route.clone() else {
+        return RespCacheable::Uncacheable(NoCacheReason::NeverEnabled);
+    };
     let Some(policy) = &route.cache else { return RespCacheable::Uncacheable(NoCacheReason::NeverEnabled) };
     let received = SystemTime::now();
     let mut header = response.clone();

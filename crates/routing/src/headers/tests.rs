@@ -10,13 +10,15 @@ fn values<'h>(headers: &'h http::HeaderMap, name: &str) -> Vec<&'h str> {
     headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
 }
 
-const YAML: &str = "{remove: [X-Gone, x-both], set: {X-Set: one, X-Both: new}, add: {X-Add: more, X-Both: newer}}";
+const YAML: &str =
+    "{remove: [X-Gone, x-both], set: {X-Set: one, X-Both: new}, add: {X-Add: more, X-Both: newer}}";
 
 #[test]
 fn removes_then_sets_then_adds_on_requests() {
     let compiled = ops(YAML).compile(HeaderTarget::Request).unwrap();
     let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-    for (name, value) in [("X-Gone", "1"), ("X-Set", "a"), ("X-Set", "b"), ("X-Add", "a"), ("X-Both", "old")] {
+    for (name, value) in [("X-Gone", "1"), ("X-Set", "a"), ("X-Set", "b"), ("X-Add", "a"), ("X-Both", "old")]
+    {
         request.append_header(name, value).unwrap();
     }
     compiled.apply_request(&mut request).unwrap();
@@ -66,7 +68,11 @@ fn fields_of_the_connection_are_not_for_routes() {
         "content-length",
         "HTTP2-Settings",
     ] {
-        for yaml in [format!("{{set: {{{name}: x}}}}"), format!("{{add: {{{name}: x}}}}"), format!("{{remove: [{name}]}}")] {
+        for yaml in [
+            format!("{{set: {{{name}: x}}}}"),
+            format!("{{add: {{{name}: x}}}}"),
+            format!("{{remove: [{name}]}}"),
+        ] {
             for target in [HeaderTarget::Request, HeaderTarget::Response] {
                 assert_eq!(
                     ops(&yaml).compile(target).unwrap_err(),

@@ -13,11 +13,15 @@ pub(super) fn check(routes: &[Option<Parsed<'_>>], out: &mut Diagnostics) {
         let Some(route) = route else { continue };
         let text = route.matcher.condition.to_string();
         let before = routes.iter().take(i).flatten().find(|earlier| {
-            earlier.matcher.condition.to_string() == text && covers(&earlier.matcher.methods, &route.matcher.methods)
+            earlier.matcher.condition.to_string() == text
+                && covers(&earlier.matcher.methods, &route.matcher.methods)
         });
         if let Some(earlier) = before {
             out.error(route.at, format!("no request reaches this route: an earlier one has the same {text}"))
-                .hint(format!("`{}` takes them all; remove one, or tell them apart with `methods`", earlier.at));
+                .hint(format!(
+                    "`{}` takes them all; remove one, or tell them apart with `methods`",
+                    earlier.at
+                ));
         }
     }
 }

@@ -17,7 +17,8 @@ impl Site {
     fn route(mut self, kind: &str, text: &str, methods: &[&str]) -> Self {
         let methods: Vec<MethodName> = methods.iter().map(|m| serde_yaml::from_str(m).unwrap()).collect();
         let one = |wanted: &str| (kind == wanted).then_some(text);
-        let matching = RouteMatch::from_parts(one("exact"), one("path"), one("pattern"), one("regex"), &methods);
+        let matching =
+            RouteMatch::from_parts(one("exact"), one("path"), one("pattern"), one("regex"), &methods);
         self.routes.push((matching, None));
         self
     }
@@ -59,7 +60,11 @@ fn findings(sites: &[Site]) -> Vec<String> {
 #[test]
 fn sound_sites_pass() {
     let sites = [
-        site(&["a.example"]).route("path", "/", &[]).route("exact", "/x", &["GET"]).route("exact", "/x", &["POST"]),
+        site(&["a.example"]).route("path", "/", &[]).route("exact", "/x", &["GET"]).route(
+            "exact",
+            "/x",
+            &["POST"],
+        ),
         site(&["*.a.example"]).route("exact", "/old", &[]).redirect("/new"),
     ];
     assert_eq!(findings(&sites), [""; 0]);
@@ -73,7 +78,8 @@ fn a_host_belongs_to_one_site() {
 
 #[test]
 fn there_is_one_default_site() {
-    let mut sites = [site(&["a.example"]).route("path", "/", &[]), site(&["b.example"]).route("path", "/", &[])];
+    let mut sites =
+        [site(&["a.example"]).route("path", "/", &[]), site(&["b.example"]).route("path", "/", &[])];
     sites[0].default = true;
     sites[1].default = true;
     assert_eq!(findings(&sites), ["sites[1].default: there are two default sites"]);

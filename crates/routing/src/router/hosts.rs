@@ -64,7 +64,9 @@ mod tests {
     #[test]
     fn exact_then_longest_wildcard_then_default() {
         let mut table = HostTable::default();
-        for (site, host) in ["*.example.com", "www.example.com", "*.b.example.com", "*", "::1"].iter().enumerate() {
+        for (site, host) in
+            ["*.example.com", "www.example.com", "*.b.example.com", "*", "::1"].iter().enumerate()
+        {
             assert!(table.add(&host.parse().unwrap(), site));
         }
         for (host, site) in [

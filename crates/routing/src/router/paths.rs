@@ -79,9 +79,8 @@ impl PathTable {
             && let Some(body) = path.strip_prefix('/')
         {
             // An empty Vec takes no memory; patterns without placeholders never fill it.
-            self.patterns.walk(Some(body), &mut Vec::new(), &mut |table, values| {
-                visit(table, Hit::Values(values))
-            })?;
+            self.patterns
+                .walk(Some(body), &mut Vec::new(), &mut |table, values| visit(table, Hit::Values(values)))?;
         }
         for (regex, table) in &self.regexes {
             if regex.matches(path) {

@@ -4,7 +4,12 @@ use http::Method;
 
 use crate::{Outcome, RouteMatch, Router, RouterBuilder, SiteRoutes};
 
-fn site(name: &'static str, hosts: &[&str], default: bool, routes: &[(&str, &str, &[&str])]) -> SiteRoutes<&'static str, String> {
+fn site(
+    name: &'static str,
+    hosts: &[&str],
+    default: bool,
+    routes: &[(&str, &str, &[&str])],
+) -> SiteRoutes<&'static str, String> {
     let mut site = SiteRoutes::new(name);
     site.hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
     site.default = default;
@@ -108,10 +113,13 @@ fn without_a_default_site_a_host_is_unknown() {
 fn explain_takes_what_find_takes() {
     let router = router();
     for host in ["example.com", "a.example.com", "a.b.example.com", "other.net"] {
-        for path in ["/", "/app", "/app/deep/x", "/app/exact", "/users/7", "/x.png", "/form", "/only", "/none"] {
+        for path in
+            ["/", "/app", "/app/deep/x", "/app/exact", "/users/7", "/x.png", "/form", "/only", "/none"]
+        {
             for method in [Method::GET, Method::HEAD, Method::POST, Method::DELETE] {
                 let steps = router.explain(host, &method, path);
-                let explained = steps.iter().filter(|step| step.taken).find_map(|step| Some((step.site?, step.route?)));
+                let explained =
+                    steps.iter().filter(|step| step.taken).find_map(|step| Some((step.site?, step.route?)));
                 let found = match router.find(host, &method, path) {
                     Outcome::Route(found) => Some((found.site_index, found.route_index)),
                     _ => None,

@@ -31,15 +31,20 @@ fn summary(settings: &Settings, file: &str) -> String {
     let mut text = format!("{file} is sound. It would run:\n\nlisteners\n");
     // Writing to a String cannot fail.
     for listener in &settings.listeners {
-        let tls = listener.tls.as_ref().map_or(String::new(), |tls| {
-            format!("  TLS with {} certificate(s)", tls.certificates.len())
-        });
+        let tls = listener
+            .tls
+            .as_ref()
+            .map_or(String::new(), |tls| format!("  TLS with {} certificate(s)", tls.certificates.len()));
         let _ = writeln!(text, "  {}{tls}{}", listener.address, if listener.h2c { "  h2c" } else { "" });
     }
     if let Some(address) = settings.metrics.as_ref().and_then(|metrics| metrics.address()) {
         let _ = writeln!(text, "  {address}  metrics");
     }
-    let _ = writeln!(text, "cache\n  {} of memory, objects up to {}", settings.cache.memory, settings.cache.max_object);
+    let _ = writeln!(
+        text,
+        "cache\n  {} of memory, objects up to {}",
+        settings.cache.memory, settings.cache.max_object
+    );
     let _ = writeln!(text, "upstreams");
     for (name, upstream) in &settings.upstreams {
         let what = match &upstream.files {

@@ -22,8 +22,8 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let request = Asked::parse(args)?;
     let metrics = Arc::new(new_metrics());
     let upstreams = plan::upstreams(settings, &metrics).map_err(Failure::sentence)?;
-    let router =
-        plan::router(settings, &upstreams, &metrics, &Limits::new(&settings.limits)).map_err(Failure::sentence)?;
+    let router = plan::router(settings, &upstreams, &metrics, &Limits::new(&settings.limits))
+        .map_err(Failure::sentence)?;
 
     let mut text = format!("{} {}\n", request.method, args.url);
     // Writing to a String cannot fail.
@@ -39,12 +39,19 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     }
     text.push('\n');
     match router.find(&request.host, &request.method, &request.path) {
-        Outcome::UnknownHost => text.push_str("answer    421 Misdirected Request: no site has this host and there is no default site\n"),
+        Outcome::UnknownHost => text.push_str(
+            "answer    421 Misdirected Request: no site has this host and there is no default site\n",
+        ),
         Outcome::NoRoute { site, .. } => {
-            let _ = writeln!(text, "site      {}\nanswer    404 Not Found: no route covers the path", site.name);
+            let _ =
+                writeln!(text, "site      {}\nanswer    404 Not Found: no route covers the path", site.name);
         }
         Outcome::MethodNotAllowed { site, allow, .. } => {
-            let _ = writeln!(text, "site      {}\nanswer    405 Method Not Allowed: the path takes {allow}", site.name);
+            let _ = writeln!(
+                text,
+                "site      {}\nanswer    405 Method Not Allowed: the path takes {allow}",
+                site.name
+            );
         }
         Outcome::Route(found) => {
             let _ = writeln!(text, "site      {}\nroute     {}", found.site.name, found.route.name);
@@ -71,9 +78,12 @@ struct Asked {
 impl Asked {
     fn parse(args: &ExplainArgs) -> Result<Self, Failure> {
         let bad = |what: &str, why: String| Failure::sentence(format!("{what}: {why}"));
-        let method = args.method.parse().map_err(|_| bad("-X", format!("`{}` is not a method", args.method)))?;
-        let with_scheme = if args.url.contains("://") { args.url.clone() } else { format!("http://{}", args.url) };
-        let uri: Uri = with_scheme.parse().map_err(|error| bad("the URL", format!("`{}`: {error}", args.url)))?;
+        let method =
+            args.method.parse().map_err(|_| bad("-X", format!("`{}` is not a method", args.method)))?;
+        let with_scheme =
+            if args.url.contains("://") { args.url.clone() } else { format!("http://{}", args.url) };
+        let uri: Uri =
+            with_scheme.parse().map_err(|error| bad("the URL", format!("`{}`: {error}", args.url)))?;
         let mut headers = HeaderMap::new();
         for header in &args.headers {
             let wrong = || bad("-H", format!("`{header}` is not `Name: value`"));
@@ -85,8 +95,10 @@ impl Asked {
             Some(host) => host.to_owned(),
             None => uri.authority().map(ToString::to_string).unwrap_or_default(),
         };
-        let host = normalize_host(&authority).map_err(|error| bad("the host", error.to_string()))?.into_owned();
-        let path = normalize_path(uri.path()).map_err(|error| bad("the path", error.to_string()))?.into_owned();
+        let host =
+            normalize_host(&authority).map_err(|error| bad("the host", error.to_string()))?.into_owned();
+        let path =
+            normalize_path(uri.path()).map_err(|error| bad("the path", error.to_string()))?.into_owned();
         Ok(Self {
             method,
             https: uri.scheme_str() == Some("https"),
@@ -156,7 +168,8 @@ fn server(text: &mut String, upstream: &UpstreamPlan, request: &Asked, target: &
                     );
                 }
                 Err(error) => {
-                    let _ = writeln!(text, "server    none yet: {error} (names are resolved when Seawall runs)");
+                    let _ =
+                        writeln!(text, "server    none yet: {error} (names are resolved when Seawall runs)");
                 }
             }
         }
@@ -168,7 +181,8 @@ fn cache(text: &mut String, route: &RoutePlan, request: &Asked, target: &str) {
         text.push_str("cache     off on this route\n");
         return;
     };
-    let asked = seawall_caching::Request { method: &request.method, headers: &request.headers, has_body: false };
+    let asked =
+        seawall_caching::Request { method: &request.method, headers: &request.headers, has_body: false };
     match seawall_caching::request::assess(&asked, policy) {
         Err(reason) => {
             let _ = writeln!(text, "cache     bypassed: {}", reason.as_str());

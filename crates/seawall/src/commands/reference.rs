@@ -34,7 +34,9 @@ pub(crate) fn schema_text() -> String {
 mod tests {
     #[test]
     fn the_files_in_docs_are_what_the_code_prints() {
-        for (name, text) in [("reference.md", super::markdown_text()), ("seawall.schema.json", super::schema_text())] {
+        for (name, text) in
+            [("reference.md", super::markdown_text()), ("seawall.schema.json", super::schema_text())]
+        {
             let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
             let stored = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(stored == text, "docs/{name} is out of date: run `make docs`");

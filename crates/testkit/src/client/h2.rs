@@ -158,7 +158,8 @@ impl H2Client {
         let request = request(call)?;
         let begun = Instant::now();
         let (response, send) = self.runtime.block_on(async {
-            let mut ready = limited(self.within, "room for a stream", self.requests.clone().ready()).await??;
+            let mut ready =
+                limited(self.within, "room for a stream", self.requests.clone().ready()).await??;
             Ok::<_, H2Error>(ready.send_request(request, ends)?)
         })?;
         Ok(H2Stream {
@@ -345,11 +346,7 @@ fn request(call: &Call) -> Result<http::Request<()>, H2Error> {
     Ok(request)
 }
 
-fn response(
-    parts: &http::response::Parts,
-    interim: Vec<(u16, Headers)>,
-    first_byte: Duration,
-) -> Response {
+fn response(parts: &http::response::Parts, interim: Vec<(u16, Headers)>, first_byte: Duration) -> Response {
     Response {
         version: "HTTP/2".into(),
         status: parts.status.as_u16(),

@@ -173,8 +173,9 @@ impl TlsClientBuilder {
     pub fn build(mut self) -> TlsClient {
         let session = Arc::new(Mutex::new(None));
         let latest = Arc::clone(&session);
-        let _ =
-            self.context.set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
+        let _ = self
+            .context
+            .set_session_cache_mode(SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL);
         self.context.set_new_session_callback(move |_ssl, session| *latest.lock() = Some(session));
         let connector = self.context.build();
         TlsClient { name: self.name, connector, verify: self.verify, session, resuming: false }

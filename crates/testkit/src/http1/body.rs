@@ -114,7 +114,8 @@ impl BodyReader {
             return if buffer.len() > LINE_MAX { Err("an endless line".into()) } else { Ok(false) };
         };
         let line: Vec<u8> = buffer.drain(..=end).collect();
-        let content = line.strip_suffix(b"\r\n").ok_or_else(|| format!("no CR LF after {:?}", text(&line)))?;
+        let content =
+            line.strip_suffix(b"\r\n").ok_or_else(|| format!("no CR LF after {:?}", text(&line)))?;
         then(self, &text(content))?;
         Ok(true)
     }

@@ -109,7 +109,8 @@ impl Acceptor {
                     let early = shared.manners.early;
                     let _ = super::h2::serve(stream, connection, handler, early, &shared.h2).await;
                 } else {
-                    let _ = Session::new(stream, connection, shared.handler.clone(), shared.manners).run().await;
+                    let _ =
+                        Session::new(stream, connection, shared.handler.clone(), shared.manners).run().await;
                 }
             };
             tokio::select! {
@@ -154,7 +155,9 @@ pub(super) fn context(choices: &TlsChoices, http2: bool) -> SslContext {
     let usual = vec![if http2 { "h2".into() } else { "http/1.1".into() }];
     let speaks = alpn_wire(choices.alpn.as_ref().unwrap_or(&usual));
     builder.set_alpn_select_callback(move |_ssl, offered| {
-        protocols(&speaks).find_map(|mine| protocols(offered).find(|name| *name == mine)).ok_or(AlpnError::NOACK)
+        protocols(&speaks)
+            .find_map(|mine| protocols(offered).find(|name| *name == mine))
+            .ok_or(AlpnError::NOACK)
     });
     builder.build().into_context()
 }

@@ -54,7 +54,8 @@ impl Session {
 
     /// One request and its answer; whether the connection goes on.
     async fn exchange(&mut self, mut request: Request, framing: Framing) -> io::Result<bool> {
-        let expects = request.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
+        let expects =
+            request.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"));
         if expects && self.manners.continues {
             self.stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }

@@ -81,7 +81,12 @@ struct Exchange {
 
 impl Exchange {
     /// One stream. A failure is the client's doing and shows in what the client saw.
-    async fn run(mut self, incoming: http::Request<RecvStream>, connection: Arc<Connection>, handler: Handler) {
+    async fn run(
+        mut self,
+        incoming: http::Request<RecvStream>,
+        connection: Arc<Connection>,
+        handler: Handler,
+    ) {
         let (head, mut body) = incoming.into_parts();
         let mut request = record(&connection, &head);
         if !self.early {
@@ -142,7 +147,6 @@ impl Exchange {
         }
         Ok(())
     }
-
 }
 
 /// Sends the body and what ends it.

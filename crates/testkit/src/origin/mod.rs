@@ -169,7 +169,8 @@ impl Origin {
     pub fn wait_requests(&self, count: usize) -> Vec<Request> {
         eventually(DEADLINE, &format!("{count} requests at the origin"), || {
             let requests = self.requests();
-            let seen: Vec<_> = requests.iter().map(|each| format!("{} {}", each.method, each.target)).collect();
+            let seen: Vec<_> =
+                requests.iter().map(|each| format!("{} {}", each.method, each.target)).collect();
             if requests.len() >= count { Ok(requests) } else { Err(format!("{seen:?}")) }
         })
     }
@@ -311,7 +312,8 @@ impl OriginBuilder {
     #[track_caller]
     #[must_use]
     pub fn start(self) -> Origin {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().or_die("make a runtime");
+        let runtime =
+            Builder::new_multi_thread().worker_threads(1).enable_all().build().or_die("make a runtime");
         let tls = self.tls.as_ref().map(|choices| accept::context(choices, self.http2));
         let journal = Arc::new(Journal::default());
         let sever = watch::Sender::new(false);

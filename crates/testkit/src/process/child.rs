@@ -102,7 +102,12 @@ impl Child {
     pub fn wait(&mut self, within: Duration) -> Finished {
         let started = Instant::now();
         while self.is_running() {
-            assert!(started.elapsed() < within, "{} did not end within {within:?}:\n{}", self.name, self.stderr());
+            assert!(
+                started.elapsed() < within,
+                "{} did not end within {within:?}:\n{}",
+                self.name,
+                self.stderr()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         for reader in self.readers.drain(..) {

@@ -46,7 +46,8 @@ impl Metrics {
     #[must_use]
     pub fn find(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let has = |sample: &Sample| {
-            let matches = |(key, value): &(&str, &str)| sample.labels.get(*key).is_some_and(|own| own == value);
+            let matches =
+                |(key, value): &(&str, &str)| sample.labels.get(*key).is_some_and(|own| own == value);
             sample.name == name && labels.iter().all(matches)
         };
         let mut values = self.samples.iter().filter(|sample| has(sample)).map(|sample| sample.value);

@@ -70,11 +70,17 @@ impl SeawallBuilder {
         let used: Vec<String> = {
             let yaml = self.yaml.as_str();
             let names = ["%{port}", "%{port2}", "%{port3}"];
-            names.iter().zip(&self.ports).filter(|(name, _)| yaml.contains(*name)).map(|(_, port)| port.addr()).collect()
+            names
+                .iter()
+                .zip(&self.ports)
+                .filter(|(name, _)| yaml.contains(*name))
+                .map(|(_, port)| port.addr())
+                .collect()
         };
         eventually(DEADLINE, "seawall to listen", || {
             assert!(child.is_running(), "seawall ended:\n{}", child.stderr());
-            let all = used.iter().chain([&self.metrics.addr()]).all(|address| TcpStream::connect(address).is_ok());
+            let all =
+                used.iter().chain([&self.metrics.addr()]).all(|address| TcpStream::connect(address).is_ok());
             if all { Ok(()) } else { Err(child.stderr()) }
         });
         Seawall { child, addresses: used, metrics: self.metrics, ports: self.ports, folder: self.folder }
@@ -155,7 +161,8 @@ impl Seawall {
     pub fn wait_log(&self, wanted: impl Fn(&Value) -> bool) -> Value {
         eventually(DEADLINE, "a line of the access log", || {
             let lines = self.child.stdout();
-            let found = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).find(|line| wanted(line));
+            let found =
+                lines.iter().filter_map(|line| serde_json::from_str(line).ok()).find(|line| wanted(line));
             found.ok_or_else(|| lines.join("\n"))
         })
     }
