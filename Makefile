@@ -4,8 +4,6 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 CONF ?= conf/seawall.yaml
-VENV := $(CURDIR)/target/venv
-export SEAWALL_TEST_PYTHON := $(VENV)/bin/python
 
 .PHONY: help
 help: ## this list
@@ -18,7 +16,6 @@ setup: ## install what a build needs (Debian packages; asks for sudo when not ro
 .PHONY: setup-test
 setup-test: setup ## install what the tests need: real clients and origins
 	@deploy/setup.sh test
-	@deploy/setup.sh python $(VENV)
 
 .PHONY: build
 build: setup ## build the release binary, target/release/seawall

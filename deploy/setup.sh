@@ -3,9 +3,7 @@
 #   setup.sh build            compilers for BoringSSL
 #   setup.sh test             clients and origins for the end-to-end tests
 #   setup.sh bench            servers and load generators for the benchmarks
-#   setup.sh python FOLDER    a virtual environment with the Python clients of the tests
 set -euo pipefail
-here=$(cd "$(dirname "$0")/.." && pwd)
 
 packages() {
   local missing=() name
@@ -38,25 +36,14 @@ case "${1:-}" in
     }
     ;;
   test)
-    packages curl nginx-light nghttp2-client openssl python3 python3-venv
-    stop_services nginx
+    packages curl
     ;;
   bench)
     packages nginx-light haproxy nghttp2-client wrk python3 curl
     stop_services nginx haproxy
     ;;
-  python)
-    folder=${2:?usage: setup.sh python FOLDER}
-    wanted=$(sha256sum "$here/crates/testkit/python/requirements.txt" | cut -d' ' -f1)
-    if [ "$(cat "$folder/.requirements" 2>/dev/null)" != "$wanted" ]; then
-      echo "installing: Python clients into $folder"
-      python3 -m venv "$folder"
-      "$folder/bin/pip" install --quiet --disable-pip-version-check -r "$here/crates/testkit/python/requirements.txt"
-      echo "$wanted" > "$folder/.requirements"
-    fi
-    ;;
   *)
-    sed -n '2,6p' "$0" >&2
+    sed -n '2,5p' "$0" >&2
     exit 2
     ;;
 esac

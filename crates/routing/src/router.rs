@@ -22,6 +22,7 @@ use paths::PathTable;
 
 pub use builder::{RouterBuilder, RouterError, SiteRoutes};
 pub use explain::Considered;
+pub(crate) use methods::MethodTable;
 
 /// Finds the route of a request: sites with a payload `S`, routes with a payload `R`.
 ///

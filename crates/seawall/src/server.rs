@@ -13,8 +13,8 @@ use seawall_listen::{BoundListener, Door, DoorObserver, Gate, ListenError};
 use seawall_proxy::{Plan, Seawall, UpstreamKind};
 use seawall_telemetry::metrics::{BuildInfo, Metrics};
 use seawall_telemetry::{AccessLog, MetricsApp, process_log};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
 
 use crate::observe::{Certificates, OpenConnections, Pools, Store, Watch};
 use crate::plan::{self, PlanError, Upstreams};
@@ -44,6 +44,7 @@ pub(crate) fn new_metrics() -> Metrics {
 pub(crate) fn run(settings: &Settings) -> Result<(), StartError> {
     let began = Instant::now();
     process_log::install(&settings.log)?;
+    let wishes = catch_signals()?;
     if let Err(error) = seawall_guard::raise_file_limit() {
         log::warn!("cannot raise the limit of open files: {error}");
     }
@@ -77,6 +78,7 @@ pub(crate) fn run(settings: &Settings) -> Result<(), StartError> {
     }
     metrics.config_loaded(1, began.elapsed());
     let stop = Stop {
+        wishes: tokio::sync::Mutex::new(wishes),
         drain,
         open,
         patience: settings.server.shutdown_timeout.duration(),
@@ -207,63 +209,86 @@ impl BackgroundService for Upkeep {
 
 /// Signals: TERM drains, INT stops at once, USR1 reopens logs. A second TERM or INT ends the draining.
 struct Stop {
+    wishes: tokio::sync::Mutex<mpsc::Receiver<Wish>>,
     drain: watch::Sender<bool>,
     open: Arc<OpenConnections>,
     patience: Duration,
     access_log: Arc<AccessLog>,
 }
 
-struct Signals {
-    term: Signal,
-    int: Signal,
-    usr1: Signal,
-    hup: Signal,
-    quit: Signal,
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wish {
+    Drain,
+    StopNow,
+    ReopenLogs,
+    Reload,
+    Upgrade,
 }
 
-impl Signals {
-    fn watch() -> Result<Self, StartError> {
-        let watch = |kind| signal(kind).map_err(StartError::Signals);
-        Ok(Self {
-            term: watch(SignalKind::terminate())?,
-            int: watch(SignalKind::interrupt())?,
-            usr1: watch(SignalKind::user_defined1())?,
-            hup: watch(SignalKind::hangup())?,
-            quit: watch(SignalKind::quit())?,
-        })
+/// Catches signals from now on, on a thread of its own: Pingora looks for them only once its services run, and
+/// until then the default action would end the process.
+fn catch_signals() -> Result<mpsc::Receiver<Wish>, StartError> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Signals)?;
+    let wishes = [
+        (SignalKind::terminate(), Wish::Drain),
+        (SignalKind::interrupt(), Wish::StopNow),
+        (SignalKind::user_defined1(), Wish::ReopenLogs),
+        (SignalKind::hangup(), Wish::Reload),
+        (SignalKind::quit(), Wish::Upgrade),
+    ];
+    let (sender, receiver) = mpsc::channel(16);
+    let guard = runtime.enter();
+    let mut streams = Vec::new();
+    for (kind, wish) in wishes {
+        streams.push((signal(kind).map_err(StartError::Signals)?, wish));
     }
+    drop(guard);
+    let spawn = std::thread::Builder::new().name("signals".into()).spawn(move || {
+        runtime.block_on(async move {
+            let mut tasks = tokio::task::JoinSet::new();
+            for (mut stream, wish) in streams {
+                let sender = sender.clone();
+                tasks.spawn(async move {
+                    while stream.recv().await.is_some() {
+                        // Full: the same was asked for already and is about to be done.
+                        let _ = sender.try_send(wish);
+                    }
+                });
+            }
+            while tasks.join_next().await.is_some() {}
+        });
+    });
+    spawn.map_err(StartError::Signals)?;
+    Ok(receiver)
 }
 
 #[async_trait]
 impl ShutdownSignalWatch for Stop {
     async fn recv(&self) -> ShutdownSignal {
-        let mut signals = match Signals::watch() {
-            Ok(signals) => signals,
-            Err(error) => {
-                log::error!("{error}");
-                return ShutdownSignal::FastShutdown;
-            }
-        };
+        let mut wishes = self.wishes.lock().await;
         loop {
-            tokio::select! {
-                _ = signals.term.recv() => break,
-                _ = signals.int.recv() => {
+            match wishes.recv().await {
+                Some(Wish::Drain) | None => break,
+                Some(Wish::StopNow) => {
                     log::info!("interrupted, stopping at once");
                     return ShutdownSignal::FastShutdown;
                 }
-                _ = signals.usr1.recv() => self.access_log.reopen(),
-                // Left to themselves both would end the process.
-                _ = signals.hup.recv() => log::warn!("reload is not there yet: restart to read the configuration anew"),
-                _ = signals.quit.recv() => log::warn!("upgrade is not there yet: SIGQUIT is ignored"),
+                Some(Wish::ReopenLogs) => self.access_log.reopen(),
+                Some(Wish::Reload) => {
+                    log::warn!("reload is not there yet: restart to read the configuration anew")
+                }
+                Some(Wish::Upgrade) => log::warn!("upgrade is not there yet: SIGQUIT is ignored"),
             }
         }
-        self.drain_connections(&mut signals).await;
+        self.drain_connections(&mut wishes).await;
         ShutdownSignal::FastShutdown
     }
 }
 
 impl Stop {
-    async fn drain_connections(&self, signals: &mut Signals) {
+    async fn drain_connections(&self, wishes: &mut mpsc::Receiver<Wish>) {
         log::info!("draining {} connections for up to {:?}", self.open.get(), self.patience);
         let _ = self.drain.send(true);
         let deadline = tokio::time::Instant::now() + self.patience;
@@ -275,8 +300,7 @@ impl Stop {
                     log::warn!("{} connections were still open after {:?}", self.open.get(), self.patience);
                     break;
                 }
-                _ = signals.term.recv() => break,
-                _ = signals.int.recv() => break,
+                wish = wishes.recv() => if !matches!(wish, Some(Wish::ReopenLogs | Wish::Reload | Wish::Upgrade)) { break },
             }
         }
     }

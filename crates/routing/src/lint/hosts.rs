@@ -1,46 +1,64 @@
-//! Hosts seen over all sites: each belongs to one.
-
-use std::collections::BTreeMap;
-
+use ahash::AHashMap;
 use seawall_config::{Diagnostics, Path};
 
 use super::SiteView;
+use crate::HostPattern;
 
-/// Reports hosts that two sites claim, second default sites, and sites nobody can reach. True when two clash.
+/// Reports hosts that stand twice, sites that no host leads to and second default sites; tells whether any
+/// of it forbids a router.
 pub(super) fn check(sites: &[SiteView<'_>], out: &mut Diagnostics) -> bool {
-    let mut owners: BTreeMap<String, Path> = BTreeMap::new();
-    let mut default: Option<Path> = None;
+    let mut owners: AHashMap<&HostPattern, (usize, Path)> = AHashMap::new();
+    let mut default: Option<(usize, Path)> = None;
     let mut clash = false;
-    for site in sites {
-        let hosts = site.at.key("hosts");
+    for (index, site) in sites.iter().enumerate() {
         if site.hosts.is_empty() && !site.default {
             out.error(&site.at, "the site has no hosts, so no request reaches it")
-                .hint("add `hosts: [example.com]` or `default: true`");
+                .hint("give it `hosts`, or make it the default site");
         }
-        for (i, host) in site.hosts.iter().enumerate() {
-            let at = hosts.index(i);
+        if site.default {
+            clash |= second_default(&mut default, index, &site.at.key("default"), out);
+        }
+        for (number, host) in site.hosts.iter().enumerate() {
+            let at = site.at.key("hosts").index(number);
             if host.is_any() {
-                clash |= second_default(&mut default, &site.at, &at, out);
-                continue;
+                clash |= second_default(&mut default, index, &at, out);
             }
-            if let Some(first) = owners.insert(host.to_string(), site.at.clone()) {
-                clash = true;
-                out.error(&at, format!("the host `{host}` is named twice"))
-                    .hint(format!("`{first}` has it too; a host belongs to one site"));
+            match owners.get(host) {
+                Some((owner, first)) if *owner == index => {
+                    out.warning(&at, format!("the host `{host}` stands twice, first at `{first}`"));
+                }
+                Some((_, first)) if !host.is_any() => {
+                    clash = true;
+                    out.error(&at, format!("the host `{host}` belongs to another site, at `{first}`"))
+                        .hint("a host has one site; bring the routes of both together");
+                }
+                Some(_) => {}
+                None => {
+                    owners.insert(host, (index, at));
+                }
             }
-        }
-        if site.default && !site.hosts.iter().any(crate::HostPattern::is_any) {
-            clash |= second_default(&mut default, &site.at, &site.at.key("default"), out);
         }
     }
     clash
 }
 
-fn second_default(default: &mut Option<Path>, site: &Path, at: &Path, out: &mut Diagnostics) -> bool {
-    if let Some(first) = default {
-        out.error(at, "there are two default sites").hint(format!("`{first}` is the other; keep one"));
-        return true;
+/// Whether another site is the default already, which is reported.
+fn second_default(
+    default: &mut Option<(usize, Path)>,
+    site: usize,
+    at: &Path,
+    out: &mut Diagnostics,
+) -> bool {
+    match default {
+        Some((first, place)) if *first != site => {
+            out.error(at, format!("there is a default site already, at `{place}`"))
+                .hint("one site can take the hosts that no site has");
+            true
+        }
+        Some(_) => false,
+        None => {
+            *default = Some((site, at.clone()));
+            false
+        }
     }
-    *default = Some(site.clone());
-    false
 }
