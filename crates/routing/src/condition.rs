@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::path::{PathError, normalize_path};
 use crate::path_regex::PathRegex;
-use crate::pattern::{Pattern, PatternError};
+use crate::pattern::{Pattern, PatternError, Segment};
 
 /// Why a path condition is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +126,22 @@ impl Condition {
             Kind::Prefix(_) => 3,
         }
     }
+
+    /// Some path it covers, where one can be told.
+    pub(crate) fn sample(&self) -> Option<String> {
+        match &self.0 {
+            Kind::Exact(path) => Some(path.clone()),
+            Kind::Prefix(prefix) => Some(format!("{prefix}/x")),
+            Kind::Pattern(pattern) => {
+                let parts = pattern.segments().iter().map(|segment| match segment {
+                    Segment::Literal(text) => text,
+                    Segment::One | Segment::Rest => "x",
+                });
+                Some(parts.fold(String::new(), |path, part| path + "/" + part))
+            }
+            Kind::Regex(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Condition {
@@ -200,5 +216,17 @@ mod tests {
         assert!(same(Condition::pattern("/{a}/x").unwrap(), Condition::pattern("/{b}/x").unwrap()));
         assert!(!same(Condition::pattern("/{a}").unwrap(), Condition::pattern("/{*a}").unwrap()));
         assert!(!same(Condition::exact("/a").unwrap(), Condition::prefix("/a").unwrap()));
+    }
+
+    #[test]
+    fn its_sample_is_covered() {
+        for condition in [
+            Condition::exact("/a").unwrap(),
+            Condition::prefix("/").unwrap(),
+            Condition::prefix("/a/b/").unwrap(),
+            Condition::pattern("/{a}/b/{*c}").unwrap(),
+        ] {
+            assert!(condition.matches(&condition.sample().unwrap()), "{condition}");
+        }
     }
 }

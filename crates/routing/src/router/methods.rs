@@ -50,6 +50,11 @@ impl MethodTable {
     pub(crate) fn methods(&self) -> impl Iterator<Item = &Method> {
         self.named.iter().map(|own| &own.method)
     }
+
+    /// The route that takes all methods that are not listed.
+    pub(crate) fn any(&self) -> Option<usize> {
+        self.any
+    }
 }
 
 #[cfg(test)]
@@ -67,7 +72,7 @@ mod tests {
         assert_eq!(table.find(&Method::GET), Some(1));
         assert_eq!(table.find(&Method::HEAD), Some(2));
         assert_eq!(table.find(&Method::POST), Some(0));
-        assert_eq!(table.any, Some(0));
+        assert_eq!(table.any(), Some(0));
     }
 
     #[test]

@@ -124,8 +124,8 @@ fn the_tree_comes_back_from_a_dead_end() {
 #[test]
 fn sets_that_other_routers_refuse_are_fine() {
     expect(
-        &["{pattern: '/cmd/{tool}/x'}", "{pattern: '/cmd/{*path}'}", "{pattern: '/cmd/{name}'}"],
-        &[("GET", "/cmd/a/x", "0 tool=a"), ("GET", "/cmd/a/y", "1 path=a/y"), ("GET", "/cmd/a", "2 name=a")],
+        &["{pattern: '/cmd/{tool}/x'}", "{pattern: '/cmd/{*rest}'}", "{pattern: '/cmd/{name}'}"],
+        &[("GET", "/cmd/a/x", "0 tool=a"), ("GET", "/cmd/a/y", "1 rest=a/y"), ("GET", "/cmd/a", "2 name=a")],
     );
 }
 
