@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, header};
 use pingora_http::{RequestHeader, ResponseHeader};
 use schemars::JsonSchema;
@@ -52,12 +53,21 @@ pub enum HeaderOpsError {
     Duplicate(String),
 }
 
-/// Checked header changes. Nothing is parsed when they are applied.
+/// Checked header changes. When they are applied, names and values are shared and not copied.
 #[derive(Debug, Clone, Default)]
 pub struct CompiledHeaderOps {
     remove: Vec<HeaderName>,
-    set: Vec<(HeaderName, HeaderValue)>,
-    add: Vec<(HeaderName, HeaderValue)>,
+    set: Vec<Field>,
+    add: Vec<Field>,
+}
+
+/// A checked field.
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    pub(crate) name: HeaderName,
+    /// The name as the configuration spells it, which is how HTTP/1 sends it.
+    pub(crate) spelling: Bytes,
+    pub(crate) value: HeaderValue,
 }
 
 impl HeaderOps {
@@ -117,7 +127,7 @@ fn report(error: HeaderOpsError, at: &Path, on_key: bool, out: &mut Diagnostics)
 pub(crate) fn parse_fields(
     fields: &BTreeMap<String, String>,
     target: HeaderTarget,
-) -> Result<Vec<(HeaderName, HeaderValue)>, HeaderOpsError> {
+) -> Result<Vec<Field>, HeaderOpsError> {
     let mut seen = Vec::new();
     fields.iter().map(|(name, value)| parse_field(name, value, target, &mut seen)).collect()
 }
@@ -127,7 +137,7 @@ fn parse_field(
     value: &str,
     target: HeaderTarget,
     seen: &mut Vec<HeaderName>,
-) -> Result<(HeaderName, HeaderValue), HeaderOpsError> {
+) -> Result<Field, HeaderOpsError> {
     let parsed = parse_name(name, target)?;
     if seen.contains(&parsed) {
         return Err(HeaderOpsError::Duplicate(name.to_owned()));
@@ -136,7 +146,8 @@ fn parse_field(
     // Bytes beyond ASCII have no agreed meaning in a field value (RFC 9110 §5.5).
     let valid =
         Some(value).filter(|value| value.is_ascii()).and_then(|value| HeaderValue::from_str(value).ok());
-    Ok((parsed, valid.ok_or_else(|| HeaderOpsError::Value(name.to_owned()))?))
+    let value = valid.ok_or_else(|| HeaderOpsError::Value(name.to_owned()))?;
+    Ok(Field { name: parsed, spelling: Bytes::copy_from_slice(name.as_bytes()), value })
 }
 
 fn parse_name(name: &str, target: HeaderTarget) -> Result<HeaderName, HeaderOpsError> {
@@ -176,11 +187,11 @@ impl CompiledHeaderOps {
         for name in &self.remove {
             header.remove_header(name);
         }
-        for (name, value) in &self.set {
-            header.insert_header(name, value.clone())?;
+        for field in &self.set {
+            header.insert_header(field.spelling.clone(), field.value.clone())?;
         }
-        for (name, value) in &self.add {
-            header.append_header(name, value.clone())?;
+        for field in &self.add {
+            header.append_header(field.spelling.clone(), field.value.clone())?;
         }
         Ok(())
     }
@@ -193,11 +204,11 @@ impl CompiledHeaderOps {
         for name in &self.remove {
             header.remove_header(name);
         }
-        for (name, value) in &self.set {
-            header.insert_header(name, value.clone())?;
+        for field in &self.set {
+            header.insert_header(field.spelling.clone(), field.value.clone())?;
         }
-        for (name, value) in &self.add {
-            header.append_header(name, value.clone())?;
+        for field in &self.add {
+            header.append_header(field.spelling.clone(), field.value.clone())?;
         }
         Ok(())
     }

@@ -132,7 +132,15 @@ impl Redirect {
         self.to.captures()
     }
 
-    /// The value of `Location`; none when this request is not redirected (`https: true` over TLS).
+    /// Whether requests over such a connection are redirected at all: `https: true` leaves those over TLS
+    /// to the rest of the route.
+    #[must_use]
+    pub fn applies_to(&self, tls: bool) -> bool {
+        !(self.only_plain && tls)
+    }
+
+    /// The value of `Location`; none when this request is not redirected, which is when the redirect does
+    /// not apply to its connection, or when the target has `{host}` and the request has no host.
     ///
     /// It is visible ASCII, and nothing in the request can make it lead to a host that the settings do not
     /// name: a target without a host begins with exactly one slash.
@@ -144,10 +152,11 @@ impl Redirect {
     }
 
     pub(crate) fn location_text(&self, request: &RequestParts<'_>, captures: &Captures) -> Option<String> {
-        if self.only_plain && request.tls {
+        let RequestParts { tls, host, path, query } = *request;
+        // `https:///evil` leads to `evil`: clients skip empty authorities.
+        if !self.applies_to(tls) || (host.is_empty() && self.to.pieces().contains(&Piece::Host)) {
             return None;
         }
-        let RequestParts { host, path, query, .. } = *request;
         let mut text = self.to.render(&Values { host, path, query, captures });
         if query.unwrap_or_default().is_empty() && text.ends_with(['?', '&']) {
             text.pop();

@@ -116,7 +116,7 @@ impl StaticResponse {
             return Err(StaticError::TooLong);
         }
         let fields = parse_fields(&self.headers, HeaderTarget::Response)?;
-        if fields.iter().any(|(name, _)| name == http::header::CONTENT_TYPE) {
+        if fields.iter().any(|field| field.name == http::header::CONTENT_TYPE) {
             return Err(StaticError::TwoTypes);
         }
         let mut header = ResponseHeader::build(status, Some(fields.len() + 2))
@@ -131,8 +131,8 @@ impl StaticResponse {
             let content_type = content_type.map_err(|_| StaticError::ContentType)?;
             header.insert_header("Content-Type", content_type).map_err(too_many)?;
         }
-        for (name, value) in fields {
-            header.insert_header(name, value).map_err(too_many)?;
+        for field in fields {
+            header.insert_header(field.spelling, field.value).map_err(too_many)?;
         }
         Ok(CompiledStatic { header, body: Bytes::from(self.body.clone()) })
     }

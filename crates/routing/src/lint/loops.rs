@@ -27,11 +27,8 @@ pub(super) fn check(sites: &[SiteView<'_>], parsed: Vec<Vec<Option<Parsed<'_>>>>
                 && let Some(path) = matcher.condition.sample()
             {
                 let method = matcher.methods.first().unwrap_or(&Method::GET).clone();
-                starts.extend(
-                    site.hosts
-                        .iter()
-                        .map(|host| (index, number, sample_host(host), method.clone(), path.clone())),
-                );
+                let hosts = site.hosts.iter().map(sample_host).chain(site.default.then(stranger));
+                starts.extend(hosts.map(|host| (index, number, host, method.clone(), path.clone())));
             }
             built.route(view.matching.clone(), (at, redirect));
         }
@@ -58,11 +55,16 @@ pub(super) fn check(sites: &[SiteView<'_>], parsed: Vec<Vec<Option<Parsed<'_>>>>
     }
 }
 
+/// A host that only the default site has (RFC 6761 §6.4).
+fn stranger() -> String {
+    "host.invalid".to_owned()
+}
+
 /// Some host that a pattern covers.
 fn sample_host(host: &HostPattern) -> String {
     let text = host.to_string();
     match text.strip_prefix('*') {
-        Some("") => "host.invalid".to_owned(),
+        Some("") => stranger(),
         Some(below) => format!("any{below}"),
         None => text.trim_matches(['[', ']']).to_owned(),
     }

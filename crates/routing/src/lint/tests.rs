@@ -262,3 +262,9 @@ fn a_circle_over_one_of_the_hosts_is_told() {
     );
     finds_one(&found, "warning sites[0].routes[0].redirect: ", "https://www.a.example/x");
 }
+
+#[test]
+fn a_circle_on_a_default_site_without_hosts_is_told() {
+    let found = lint("- {default: true, routes: [{match: {exact: /a}, redirect: {to: /a}}]}");
+    finds_one(&found, "warning sites[0].routes[0].redirect: ", "in a circle");
+}

@@ -49,7 +49,18 @@ fn https_redirects_plain_requests_only() {
     let location = redirect.location(&request, &Captures::default()).unwrap();
     assert_eq!(location, "https://example.com/a?b");
     request.tls = true;
+    assert!(redirect.applies_to(false) && !redirect.applies_to(true));
+    assert!(to("/x").unwrap().applies_to(true));
     assert_eq!(redirect.location(&request, &Captures::default()), None);
+}
+
+#[test]
+fn without_a_host_nothing_leads_to_one() {
+    let request = RequestParts { tls: false, host: "", path: "/evil.example", query: None };
+    for target in ["https://{host}{uri}", "https://{host}/x", "/back?to={host}"] {
+        assert_eq!(to(target).unwrap().location(&request, &Captures::default()), None, "{target}");
+    }
+    assert!(to("https://example.com{uri}").unwrap().location(&request, &Captures::default()).is_some());
 }
 
 #[test]
