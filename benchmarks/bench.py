@@ -107,7 +107,7 @@ def seawall_conf(port, origin, folder):
 listeners: [{{ address: "127.0.0.1:{port}" }}]
 server: {{ threads: 1 }}
 access_log: {{ format: "off" }}
-limits: {{ max_connections_per_address: 0, keepalive_requests: 0 }}
+limits: {{ keepalive_requests: 1000000000 }}
 cache: {{ memory: 256MiB }}
 upstreams:
   origin: {{ servers: ["127.0.0.1:{origin}"] }}
