@@ -83,6 +83,9 @@ mod tests {
     #[test]
     fn refuses_what_is_no_regex_or_too_large() {
         assert!(PathRegex::parse("(").unwrap_err().contains("unclosed group"));
-        assert!(PathRegex::parse(r"(\w{1,1000}){1,1000}").unwrap_err().contains("smaller repetitions"));
+        // The regex crate's own limit lets this one pass.
+        let large = r"^/\w{100}$";
+        assert!(regex::Regex::new(large).is_ok());
+        assert!(PathRegex::parse(large).unwrap_err().contains("smaller repetitions"));
     }
 }
