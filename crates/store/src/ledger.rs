@@ -49,7 +49,12 @@ impl Ledger {
         self.used.fetch_sub(bytes, Relaxed);
     }
 
-    /// Bytes that can never be freed for a new claim by evicting objects.
+    /// Whether `bytes` fit beside the fills once every object is evicted.
+    pub(crate) fn fits_beside_fills(&self, bytes: u64) -> bool {
+        self.filling().saturating_add(bytes) <= self.capacity
+    }
+
+    /// Bytes earmarked for fills.
     pub(crate) fn filling(&self) -> u64 {
         self.filling.load(Relaxed)
     }
@@ -83,6 +88,7 @@ mod tests {
         assert!(ledger.earmark(60));
         assert!(!ledger.earmark(1));
         assert!(!ledger.earmark(u64::MAX), "the sum must not wrap");
+        assert!(ledger.fits_beside_fills(40) && !ledger.fits_beside_fills(41));
         ledger.unmark(60);
         assert_eq!(ledger.filling(), 0);
     }

@@ -111,6 +111,7 @@ impl MemoryStore {
 
     /// Charges `bytes` more for a fill; false when there is no room for them.
     pub(crate) fn charge_fill(&self, bytes: u64) -> bool {
+        // What is earmarked always fits once all objects are gone: the bound on it is below the capacity.
         if !self.ledger.earmark(bytes) {
             return false;
         }

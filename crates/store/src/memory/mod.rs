@@ -196,12 +196,13 @@ impl MemoryStore {
         Ok(Some((meta, Hit::filling(fill, owner))))
     }
 
-    /// Takes `bytes` of the capacity, evicting as needed; false when fills leave no room for them.
+    /// Takes `bytes` of the capacity, evicting as needed; false when nothing is left to evict.
+    ///
+    /// Fills cannot be evicted. The caller has made sure that there is room beside them, or the whole store
+    /// would be emptied for what does not fit anyway.
     fn take(&self, bytes: u64) -> bool {
         while !self.ledger.take(bytes) {
-            // Fills cannot be evicted. Do not empty the store for what will not fit anyway.
-            let fixed = self.ledger.filling().saturating_add(bytes);
-            if fixed > self.ledger.capacity() || !self.evict() {
+            if !self.evict() {
                 return false;
             }
         }

@@ -358,6 +358,24 @@ async fn fills_cannot_take_all_the_memory() {
 }
 
 #[tokio::test]
+async fn one_object_may_take_nearly_all_of_it() {
+    let settings = StoreSettings {
+        memory: ByteSize::mib(2),
+        max_object: ByteSize::mib(2),
+        fill_memory: Some(ByteSize::mib(2)),
+        ..StoreSettings::default()
+    };
+    let store = store(settings);
+    for i in 0..50 {
+        put(store, &key(&format!("/{i}")), &[0; 10_000]).await;
+    }
+    put(store, &key("/large"), &vec![1; 1900 << 10]).await;
+    assert!(find(store, &key("/large")).await.is_some());
+    assert_eq!(store.stats().rejected_no_room, 0);
+    assert_consistent(store);
+}
+
+#[tokio::test]
 async fn the_number_of_fills_is_bounded() {
     let store = store(StoreSettings { max_fills: 2, ..StoreSettings::default() });
     let one = begin(store, &key("/1"), &meta(None)).await;

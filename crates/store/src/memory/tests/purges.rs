@@ -46,6 +46,10 @@ async fn a_purge_keeps_out_what_was_requested_before_it() {
     assert!(find(store, &key).await.is_none());
     // Negative control: the same response without the epoch would be stored.
     put_with(store, &key, &before, b"old").await;
+    assert!(find(store, &key).await.is_some());
+    let mut later = meta(Some(3));
+    later.extensions_mut().insert(store.epoch());
+    put_with(store, &key, &later, b"new").await;
     let (found, _) = find(store, &key).await.unwrap();
     assert!(found.extensions().get::<crate::Epoch>().is_none(), "the epoch is not stored");
 }
@@ -181,6 +185,24 @@ async fn a_304_replaces_the_header_and_keeps_the_body() {
     assert_eq!(body_of(store, &key).await.unwrap(), b"body");
     assert_consistent(store);
     assert!(refresh(store, &key, &refreshed(&old, "\"s\"")).await, "a shorter header gives bytes back");
+    assert_consistent(store);
+}
+
+#[tokio::test]
+async fn a_304_that_does_not_fit_evicts_nobody_in_vain() {
+    let settings = StoreSettings {
+        memory: ByteSize::mib(1),
+        max_object: ByteSize::mib(1),
+        fill_memory: Some(ByteSize::mib(1)),
+        ..StoreSettings::default()
+    };
+    let store = store(settings);
+    let key = key("/");
+    put(store, &key, b"x").await;
+    let (old, _) = find(store, &key).await.unwrap();
+    let _running = begin(store, &super::key("/other"), &meta(Some(1000 << 10))).await;
+    assert!(!refresh(store, &key, &refreshed(&old, &"e".repeat(40_000))).await);
+    assert_eq!(store.stats().objects, 1);
     assert_consistent(store);
 }
 
