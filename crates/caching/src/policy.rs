@@ -31,6 +31,7 @@ pub struct CachePolicy {
     statuses: Vec<(StatusSelector, Duration)>,
     pub(crate) stale_while_revalidate: Duration,
     pub(crate) stale_if_error: Duration,
+    pub(crate) stale_if_disconnected: Duration,
     pub(crate) heuristic: Option<Heuristic>,
     pub(crate) set_cookie: SetCookie,
     pub(crate) vary_ignore: Vec<HeaderName>,
@@ -76,6 +77,7 @@ impl CachePolicy {
             statuses: settings.statuses.iter().map(|(status, ttl)| (*status, ttl.duration())).collect(),
             stale_while_revalidate: settings.stale_while_revalidate.duration(),
             stale_if_error: settings.stale_if_error.duration(),
+            stale_if_disconnected: settings.stale_if_disconnected.duration(),
             heuristic: settings.heuristic.then(|| Heuristic {
                 percent: u32::from(settings.heuristic_percent).min(100),
                 max: settings.heuristic_max.duration(),

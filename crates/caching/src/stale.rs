@@ -13,6 +13,11 @@ pub struct StaleWindows {
     pub while_revalidate: Duration,
     /// When the origin fails (RFC 5861 §4).
     pub if_error: Duration,
+    /// When the origin cannot be reached at all (RFC 9111 §4.2.4: "disconnected").
+    pub if_disconnected: Duration,
+    /// The origin forbids it, whatever a client would take: `no-cache`, `must-revalidate`, `proxy-revalidate` or
+    /// `s-maxage` (RFC 9111 §4.2.4, §5.2.2.10).
+    pub forbidden: bool,
 }
 
 impl StaleWindows {
@@ -23,11 +28,14 @@ impl StaleWindows {
     /// breath: that is the explicit permission of RFC 5861.
     #[must_use]
     pub fn of(directives: &ResponseDirectives, policy: &CachePolicy) -> Self {
+        let forbidden = directives.forbids_max_stale();
         if directives.no_cache.is_all() || directives.forbids_stale() {
-            return Self::default();
+            return Self { forbidden, ..Self::default() };
         }
         let route_may = !directives.s_maxage.is_present();
         Self {
+            forbidden,
+            if_disconnected: if route_may { policy.stale_if_disconnected } else { Duration::ZERO },
             while_revalidate: window(
                 directives.stale_while_revalidate,
                 policy.stale_while_revalidate,
@@ -37,10 +45,10 @@ impl StaleWindows {
         }
     }
 
-    /// Whether both are closed.
+    /// Whether all are closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.while_revalidate.is_zero() && self.if_error.is_zero()
+        self.while_revalidate.is_zero() && self.if_error.is_zero() && self.if_disconnected.is_zero()
     }
 
     /// [`Self::while_revalidate`] in whole seconds, at most 2^31.
@@ -49,10 +57,10 @@ impl StaleWindows {
         whole_seconds(self.while_revalidate)
     }
 
-    /// [`Self::if_error`] in whole seconds, at most 2^31.
+    /// The wider of [`Self::if_error`] and [`Self::if_disconnected`] in whole seconds, at most 2^31.
     #[must_use]
-    pub fn if_error_secs(&self) -> u32 {
-        whole_seconds(self.if_error)
+    pub fn in_place_of_failure_secs(&self) -> u32 {
+        whole_seconds(self.if_error.max(self.if_disconnected))
     }
 }
 
@@ -81,7 +89,7 @@ mod tests {
         .unwrap();
         let directives = ResponseDirectives::effective(&headers(&[("cache-control", cache_control)]));
         let windows = StaleWindows::of(&directives, &policy);
-        (windows.while_revalidate_secs(), windows.if_error_secs())
+        (windows.while_revalidate_secs(), windows.in_place_of_failure_secs())
     }
 
     #[test]
@@ -106,6 +114,24 @@ mod tests {
         assert_eq!(windows("s-maxage=60"), (0, 0));
         assert_eq!(windows("s-maxage=60, stale-while-revalidate=30"), (30, 0));
         assert_eq!(windows("s-maxage=60, stale-if-error=30"), (0, 30));
+    }
+
+    #[test]
+    fn disconnection_is_covered_by_the_route_unless_the_origin_forbids() {
+        let policy = CachePolicy::new(&serde_yaml::from_str("stale_if_disconnected: 1h").unwrap()).unwrap();
+        let windows = |value| {
+            StaleWindows::of(
+                &ResponseDirectives::effective(&headers(&[("cache-control", value)])),
+                &policy,
+            )
+        };
+        let open = windows("max-age=1, stale-if-error=5");
+        assert_eq!((open.if_disconnected.as_secs(), open.if_error.as_secs(), open.forbidden), (3600, 5, false));
+        assert_eq!(open.in_place_of_failure_secs(), 3600);
+        for forbidding in ["must-revalidate", "proxy-revalidate", "no-cache", "s-maxage=1"] {
+            let closed = windows(forbidding);
+            assert!(closed.if_disconnected.is_zero() && closed.forbidden, "{forbidding}");
+        }
     }
 
     #[test]

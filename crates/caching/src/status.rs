@@ -64,6 +64,8 @@ impl ForwardReason {
 pub enum Handling {
     /// It was not: the response comes from the store.
     Hit,
+    /// It was not, and the response is the cache's own.
+    Neither,
     /// It was.
     Forwarded {
         /// Why.
@@ -130,6 +132,7 @@ impl<'a> CacheStatus<'a> {
         out.put_slice(NAME);
         match self.handling {
             Handling::Hit => out.put_slice(b"; hit"),
+            Handling::Neither => {}
             Handling::Forwarded { reason, status, stored, collapsed } => {
                 out.put_slice(b"; fwd=");
                 out.put_slice(reason.as_str().as_bytes());

@@ -10,6 +10,9 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
+use seawall_caching::status::CACHE_STATUS;
+
+use crate::cache_status;
 use crate::context::Context;
 use crate::phases::respond;
 
@@ -48,6 +51,16 @@ impl Answer {
         header.insert_header(http::header::LOCATION, location)?;
         header.insert_header(CONTENT_LENGTH, 0)?;
         Ok(Self { header: Box::new(header), body: Bytes::new() })
+    }
+
+    /// Says what the cache had to do with this failure, on routes that have one.
+    pub(crate) fn with_cache_status(mut self, session: &Session, ctx: &Context) -> Self {
+        if ctx.route.as_ref().is_some_and(|route| route.cache.is_some()) {
+            let said = cache_status::describe_failure(&ctx.cache, session.cache.phase(), ctx.error);
+            // A valid field value by its type; nothing is lost if it could not be put in.
+            let _ = self.header.insert_header(CACHE_STATUS, said.value(&http::HeaderMap::new()));
+        }
+        self
     }
 
     /// Writes the response through the same finishing touches as any other.

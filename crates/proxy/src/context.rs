@@ -40,7 +40,7 @@ pub struct Context {
 }
 
 /// What the cache had to do with it.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct CacheFacts {
     pub(crate) result: CacheResult,
     pub(crate) bypass: Option<BypassReason>,
@@ -57,6 +57,16 @@ pub(crate) struct CacheFacts {
     pub(crate) epoch: Option<Epoch>,
     /// The client's If-Match or If-Unmodified-Since does not hold: 412.
     pub(crate) precondition_failed: bool,
+    /// Something is stored for the URI, but for other request fields.
+    pub(crate) vary_missed: bool,
+    /// What was found was stale.
+    pub(crate) stale_found: bool,
+    /// The key is remembered as one whose responses are not stored.
+    pub(crate) predicted: bool,
+    /// The request's own directives sent it past a fresh response.
+    pub(crate) demanded: bool,
+    /// What the origin just said makes the stored response unfit for the next request.
+    pub(crate) discard: bool,
     /// The 304's own fields, for a full update of the stored ones (RFC 9111 §3.2).
     pub(crate) not_modified: Option<Box<pingora_http::ResponseHeader>>,
 }

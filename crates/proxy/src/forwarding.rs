@@ -16,6 +16,8 @@ use seawall_config::units::{Cidr, CidrSet};
 use seawall_config::{Diagnostics, Path};
 use serde::{Deserialize, Serialize};
 
+use crate::cdn_loop::{CDN_LOOP, CdnLoop};
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -32,7 +34,8 @@ pub struct ForwardingSettings {
     /// Networks of your own proxies. Their `X-Forwarded-*`, `Forwarded` and request id are kept and extended;
     /// everyone else's are overwritten.
     pub trusted: Vec<Cidr>,
-    /// The name of this proxy in `Via` and `Forwarded: by=`.
+    /// The name of this proxy in `Via`, `Forwarded: by=` and `CDN-Loop`. Seawalls in front of each other need
+    /// different names: a request that has passed this name already is a loop and gets 508.
     pub name: String,
     /// The field that carries the request id, to the origin and back to the client.
     pub request_id_header: String,
@@ -42,6 +45,9 @@ pub struct ForwardingSettings {
     pub forwarded: bool,
     /// Send `Via` (RFC 9110 §7.6.3), to the origin and to the client.
     pub via: bool,
+    /// Send `CDN-Loop` (RFC 8586) to the origin, and answer 508 to a request that carries our own name in it. Switch
+    /// it off only behind something that refuses loops itself.
+    pub cdn_loop: bool,
 }
 
 impl Default for ForwardingSettings {
@@ -53,6 +59,7 @@ impl Default for ForwardingSettings {
             x_forwarded: true,
             forwarded: true,
             via: true,
+            cdn_loop: true,
         }
     }
 }
@@ -88,6 +95,7 @@ pub struct Forwarding {
     x_forwarded: bool,
     forwarded: bool,
     via: Option<ViaValues>,
+    cdn_loop: Option<CdnLoop>,
 }
 
 #[derive(Debug)]
@@ -119,6 +127,23 @@ pub struct Client {
     pub trusted: bool,
 }
 
+impl Client {
+    /// Whether a trusted peer says that the client came over TLS: the nearest word of `X-Forwarded-Proto`. `None`
+    /// when nobody who is believed says anything.
+    #[must_use]
+    pub fn forwarded_https(&self, headers: &HeaderMap) -> Option<bool> {
+        if !self.trusted {
+            return None;
+        }
+        let last = headers.get_all(&X_FORWARDED_PROTO).iter().next_back()?.to_str().ok()?.rsplit(',').next()?;
+        match last.trim() {
+            proto if proto.eq_ignore_ascii_case("https") => Some(true),
+            proto if proto.eq_ignore_ascii_case("http") => Some(false),
+            _ => None,
+        }
+    }
+}
+
 impl Forwarding {
     /// Compiles the settings.
     ///
@@ -142,7 +167,14 @@ impl Forwarding {
             } else {
                 None
             },
+            cdn_loop: settings.cdn_loop.then(|| CdnLoop::new(&settings.name)),
         })
+    }
+
+    /// Whether a request with these fields has passed here before (RFC 8586 §2).
+    #[must_use]
+    pub fn is_loop(&self, headers: &HeaderMap) -> bool {
+        self.cdn_loop.as_ref().is_some_and(|own| own.has_passed(headers))
     }
 
     /// The field of the request id.
@@ -203,16 +235,8 @@ impl Forwarding {
     ///
     /// # Errors
     /// Never in practice: every value written is a valid field value.
-    pub fn write(
-        &self,
-        request: &mut RequestHeader,
-        client: &Client,
-        host: &str,
-        https: bool,
-        received: http::Version,
-        request_id: &str,
-    ) -> Result<()> {
-        let proto = if https { "https" } else { "http" };
+    pub fn write(&self, request: &mut RequestHeader, client: &Client, said: &Said<'_>) -> Result<()> {
+        let proto = if said.https { "https" } else { "http" };
         // Never inherited: origins often believe these blindly, and the client could have written them.
         request.remove_header(&X_REAL_IP);
         if !client.trusted || !self.x_forwarded {
@@ -228,11 +252,10 @@ impl Forwarding {
                 let chain = joined(&request.headers, &X_FORWARDED_FOR, &peer.to_string());
                 request.insert_header(X_FORWARDED_FOR, chain)?;
             }
-            if !request.headers.contains_key(&X_FORWARDED_PROTO) {
-                request.insert_header(X_FORWARDED_PROTO, proto)?;
-            }
-            if !request.headers.contains_key(&X_FORWARDED_HOST) {
-                request.insert_header(X_FORWARDED_HOST, host)?;
+            request.insert_header(X_FORWARDED_PROTO, proto)?;
+            // A page often carries the host it was asked with; one that is shared may know no other than its key's.
+            if said.shared || !request.headers.contains_key(&X_FORWARDED_HOST) {
+                request.insert_header(X_FORWARDED_HOST, said.host)?;
             }
         }
         if self.forwarded {
@@ -243,15 +266,33 @@ impl Forwarding {
                 Some(v4) => write!(entry, "for={v4}"),
                 None => write!(entry, "for=unknown"),
             };
-            let _ = write!(entry, ";by=_{};host=\"{host}\";proto={proto}", self.name);
+            let _ = write!(entry, ";by=_{};host=\"{}\";proto={proto}", self.name, said.host);
             let chain = joined(&request.headers, &FORWARDED, &entry);
             request.insert_header(FORWARDED, chain)?;
         }
-        if let Some(via) = self.via(received) {
+        if let Some(via) = self.via(said.received) {
             request.append_header(VIA, via)?;
         }
-        request.insert_header(&self.request_id, request_id)
+        if let Some(own) = &self.cdn_loop {
+            request.append_header(CDN_LOOP, own.name())?;
+        }
+        request.insert_header(&self.request_id, said.request_id)
     }
+}
+
+/// What an origin is told about a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Said<'a> {
+    /// The host as routed and keyed.
+    pub host: &'a str,
+    /// Whether the client's side of the way is TLS.
+    pub https: bool,
+    /// The version in which the request came.
+    pub received: http::Version,
+    /// Its id.
+    pub request_id: &'a str,
+    /// The answer may be kept and given to others.
+    pub shared: bool,
 }
 
 /// All present values of a list field and one more, as one value.
@@ -295,8 +336,29 @@ mod tests {
     fn sent(forwarding: &Forwarding, peer: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
         let mut request = request(fields);
         let client = forwarding.client(Some(peer.parse().unwrap()), &request.headers);
-        forwarding.write(&mut request, &client, "example.com", true, http::Version::HTTP_11, "id-1").unwrap();
+        forwarding.write(&mut request, &client, &said(false)).unwrap();
         request
+    }
+
+    fn said(shared: bool) -> Said<'static> {
+        Said {
+            host: "example.com",
+            https: true,
+            received: http::Version::HTTP_11,
+            request_id: "id-1",
+            shared,
+        }
+    }
+
+    #[test]
+    fn a_shared_answer_knows_no_other_host_than_its_key() {
+        let forwarding = forwarding(&["10.0.0.0/8"]);
+        for (shared, host) in [(false, "evil.example"), (true, "example.com")] {
+            let mut request = request(&FORGED);
+            let client = forwarding.client(Some("10.0.0.9".parse().unwrap()), &request.headers);
+            forwarding.write(&mut request, &client, &said(shared)).unwrap();
+            assert_eq!(request.headers["x-forwarded-host"], host);
+        }
     }
 
     const FORGED: [(&str, &str); 5] = [
@@ -319,6 +381,7 @@ mod tests {
         );
         assert!(!sent.headers.contains_key("x-real-ip"));
         assert_eq!(sent.headers["via"], "1.1 seawall");
+        assert_eq!(sent.headers["cdn-loop"], "seawall");
         assert_eq!(sent.headers["x-request-id"], "id-1");
     }
 
@@ -326,7 +389,7 @@ mod tests {
     fn a_trusted_peer_extends_the_chain() {
         let sent = sent(&forwarding(&["10.0.0.0/8"]), "10.0.0.9", &FORGED);
         assert_eq!(sent.headers["x-forwarded-for"], "1.2.3.4, 10.0.0.9");
-        assert_eq!(sent.headers["x-forwarded-proto"], "gopher");
+        assert_eq!(sent.headers["x-forwarded-proto"], "https", "what the key says");
         assert!(sent.headers["forwarded"].to_str().unwrap().starts_with("for=1.2.3.4, for=10.0.0.9;"));
     }
 
@@ -362,6 +425,19 @@ mod tests {
         assert_eq!(id("11.0.0.1", "abc-123"), None);
         assert_eq!(id("10.0.0.1", "a b"), None);
         assert_eq!(id("10.0.0.1", &"x".repeat(200)), None);
+    }
+
+    #[test]
+    fn the_scheme_is_a_trusted_peers_word_or_nobodys() {
+        let forwarding = forwarding(&["10.0.0.0/8"]);
+        let said = |peer: &str, proto: &str| {
+            let request = request(&[("x-forwarded-proto", proto)]);
+            forwarding.client(Some(peer.parse().unwrap()), &request.headers).forwarded_https(&request.headers)
+        };
+        assert_eq!(said("10.0.0.1", "https"), Some(true));
+        assert_eq!(said("10.0.0.1", "https, HTTP"), Some(false), "the nearest hop's word");
+        assert_eq!(said("10.0.0.1", "gopher"), None);
+        assert_eq!(said("11.0.0.1", "https"), None);
     }
 
     #[test]

@@ -19,6 +19,7 @@
 
 mod answer;
 mod cache_status;
+mod cdn_loop;
 mod context;
 mod failure;
 mod forwarding;

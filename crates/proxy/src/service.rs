@@ -17,7 +17,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, PurgeStatus, RangeType, Session};
 
 use crate::context::Context;
-use crate::phases::{admit, fetch, lookup, record, respond, route, select, store};
+use crate::phases::{admit, fetch, invalidate, lookup, record, respond, route, select, store};
 use crate::plan::Plan;
 
 /// The proxy application.
@@ -89,18 +89,18 @@ impl ProxyHttp for Seawall {
         _: &mut Session,
         meta: &CacheMeta,
         _: &mut HitHandler,
-        _: bool,
+        fresh: bool,
         ctx: &mut Context,
     ) -> Result<Option<ForcedFreshness>> {
-        Ok(lookup::judge(meta, ctx))
+        Ok(lookup::judge(meta, fresh, ctx))
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         lookup::may_forward(session, ctx).await
     }
 
-    fn should_serve_stale(&self, _: &mut Session, ctx: &mut Context, error: Option<&Error>) -> bool {
-        lookup::serve_stale(ctx, error)
+    fn should_serve_stale(&self, session: &mut Session, ctx: &mut Context, error: Option<&Error>) -> bool {
+        lookup::serve_stale(session, ctx, error)
     }
 
     fn cache_not_modified_filter(
@@ -183,7 +183,9 @@ impl ProxyHttp for Seawall {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        store::received(session, response, ctx)
+        store::received(session, response, ctx)?;
+        invalidate::after(session, response, ctx).await;
+        Ok(())
     }
 
     fn upstream_response_body_filter(
@@ -219,6 +221,7 @@ impl ProxyHttp for Seawall {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+        invalidate::discarded(session, ctx).await;
         record::record(session, error, ctx);
     }
 

@@ -16,8 +16,15 @@ pub(crate) fn admit(session: &mut Session, ctx: &mut Context) -> Result<()> {
     if ctx.refresh {
         return Ok(());
     }
-    check_head(session, ctx).map_err(|fault| refuse(ctx, fault))
+    check_head(session, ctx).map_err(|fault| refuse(ctx, fault))?;
+    if ctx.plan.forwarding.is_loop(&session.req_header().headers) {
+        return Err(refuse(ctx, LOOP));
+    }
+    Ok(())
 }
+
+/// RFC 8586 §2: a request that has been here is refused, before it costs an origin anything.
+const LOOP: HeadFault = HeadFault { status: 508, reason: "loop" };
 
 fn refuse(ctx: &mut Context, fault: HeadFault) -> Box<Error> {
     ctx.error = fault.reason;
@@ -58,6 +65,10 @@ fn identify(session: &mut Session, ctx: &mut Context) {
     let peer = downstream.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
     let headers = &downstream.req_header().headers;
     ctx.client = ctx.plan.forwarding.client(peer, headers);
+    // What the origin is told is what the key says, so a trusted peer's word counts for both.
+    if let Some(https) = ctx.client.forwarded_https(headers) {
+        ctx.https = https;
+    }
     if let Some(id) = ctx.plan.forwarding.inherited_request_id(&ctx.client, headers) {
         ctx.id = RequestId::Inherited(id.into());
     }

@@ -8,6 +8,7 @@ use pingora_proxy::Session;
 use seawall_guard::current_connection;
 
 use crate::context::Context;
+use crate::forwarding::Said;
 use crate::phases::select;
 
 /// Fields that some frameworks let override the target or the method. No cache key has them, so an origin that
@@ -43,14 +44,14 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &mut 
     {
         request.insert_header(TE, HeaderValue::from_static("trailers"))?;
     }
-    ctx.plan.forwarding.write(
-        request,
-        &ctx.client,
-        &ctx.host,
-        ctx.https,
-        session.req_header().version,
-        ctx.id.as_str(),
-    )?;
+    let said = Said {
+        host: &ctx.host,
+        https: ctx.https,
+        received: session.req_header().version,
+        request_id: ctx.id.as_str(),
+        shared: session.cache.enabled() || session.cache.bypassing(),
+    };
+    ctx.plan.forwarding.write(request, &ctx.client, &said)?;
     if let Some(ops) = &route.request_headers {
         ops.apply_request(request)?;
     }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use pingora_cache::key::{HashBinary, hash_key};
 use pingora_cache::{CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness};
-use pingora_error::{Error, ErrorSource, Result};
+use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use seawall_caching::request::{Verdict, assess};
@@ -68,7 +68,7 @@ pub(crate) fn key(session: &Session, ctx: &mut Context) -> Result<CacheKey> {
 }
 
 /// The authority as it is forwarded: two ports of one name are two servers.
-fn authority(session: &Session, ctx: &Context) -> String {
+pub(crate) fn authority(session: &Session, ctx: &Context) -> String {
     let request = session.req_header();
     let port = match request.uri.authority() {
         Some(authority) => authority.port_u16(),
@@ -86,7 +86,7 @@ fn authority(session: &Session, ctx: &Context) -> String {
 }
 
 /// The variant this request wants of a stored response.
-pub(crate) fn variant(meta: &CacheMeta, ctx: &Context, request: &RequestHeader) -> Option<HashBinary> {
+pub(crate) fn variant(meta: &CacheMeta, ctx: &mut Context, request: &RequestHeader) -> Option<HashBinary> {
     let policy = ctx.route.as_ref()?.cache.as_ref()?;
     let fields = facts(meta).map_or(&[][..], |facts| &facts.vary);
     if fields.is_empty() && !policy.key().has_selectors() {
@@ -94,29 +94,49 @@ pub(crate) fn variant(meta: &CacheMeta, ctx: &Context, request: &RequestHeader) 
     }
     // A key leads to one route and so to one upstream: no realm is needed.
     let selection = vary::Selection { realm: "", key: policy.key(), vary: fields };
-    vary::variance_key(&request.headers, &selection).map(hash_key)
+    let variant = vary::variance_key(&request.headers, &selection).map(hash_key);
+    // Asked with a response of the origin in hand it is the name of a new variant, no miss.
+    if ctx.cache.origin_status.is_none() {
+        ctx.cache.vary_missed = meta.variance() != variant;
+    }
+    variant
 }
 
 /// What a client that may demand it makes of a stored response.
-pub(crate) fn judge(meta: &CacheMeta, ctx: &Context) -> Option<ForcedFreshness> {
+pub(crate) fn judge(meta: &CacheMeta, fresh: bool, ctx: &mut Context) -> Option<ForcedFreshness> {
+    // A response was found: whatever other variants there are, this request has its own.
+    ctx.cache.vary_missed = false;
+    ctx.cache.stale_found = !fresh;
     let demand = ctx.cache.terms.demand.as_ref()?;
     let facts = facts(meta)?;
     let now = SystemTime::now();
-    let fresh_until = facts.freshness.fresh_until();
+    let fresh_until = meta.fresh_until();
     let left = fresh_until.duration_since(now).unwrap_or_default();
     let staleness = now.duration_since(fresh_until).unwrap_or_default();
-    match demand.judge(facts.freshness.age_at(now), left, staleness, facts.stale.is_closed()) {
+    match demand.judge(facts.freshness.age_at(now), left, staleness, facts.stale.forbidden) {
         Verdict::AsUsual => None,
         Verdict::ServeStale => Some(ForcedFreshness::ForceFresh),
-        Verdict::Validate => Some(ForcedFreshness::ForceExpired),
+        Verdict::Validate => {
+            ctx.cache.demanded = fresh;
+            Some(ForcedFreshness::ForceExpired)
+        }
     }
 }
 
-/// The windows themselves are in the stored metadata, which Pingora has looked at.
-pub(crate) fn serve_stale(ctx: &mut Context, error: Option<&Error>) -> bool {
+/// Whether a stale response is served: while it is refreshed (no error), or in place of a failure.
+///
+/// Pingora has compared the wider of the windows; which failure is covered by which is decided here.
+pub(crate) fn serve_stale(session: &Session, ctx: &mut Context, error: Option<&Error>) -> bool {
     let serve = match error {
         None => !ctx.refresh,
-        Some(error) => *error.esource() == ErrorSource::Upstream,
+        Some(error) if *error.esource() != ErrorSource::Upstream => false,
+        Some(error) => session.cache.maybe_cache_meta().is_some_and(|meta| {
+            let window = facts(meta).map_or_else(StaleWindows::default, |facts| facts.stale);
+            let answered = matches!(error.etype(), ErrorType::HTTPStatus(_)) && ctx.error != "no_server";
+            let window = if answered { window.if_error } else { window.if_error.max(window.if_disconnected) };
+            let staleness = SystemTime::now().duration_since(meta.fresh_until()).unwrap_or_default();
+            staleness <= window
+        }),
     };
     if serve {
         ctx.cache.result = CacheResult::Stale;
@@ -126,10 +146,12 @@ pub(crate) fn serve_stale(ctx: &mut Context, error: Option<&Error>) -> bool {
 
 /// `only-if-cached`: the origin is not asked (RFC 9111 §5.2.1.7). True when the request may go on.
 pub(crate) async fn may_forward(session: &mut Session, ctx: &mut Context) -> Result<bool> {
+    // Noted now: once the answer is known to be uncacheable Pingora's phase says no more that it was expected.
+    ctx.cache.predicted = session.cache.bypassing();
     if !ctx.cache.terms.only_if_cached || ctx.refresh {
         return Ok(true);
     }
     ctx.error = "only_if_cached";
-    Answer::error(504, ctx.id.as_str())?.send(session, ctx).await?;
+    Answer::error(504, ctx.id.as_str())?.with_cache_status(session, ctx).send(session, ctx).await?;
     Ok(false)
 }

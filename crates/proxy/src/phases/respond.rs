@@ -5,13 +5,13 @@ use std::time::SystemTime;
 
 use http::StatusCode;
 use http::header::{AGE, CONTENT_LENGTH, VIA};
-use pingora_cache::CachePhase;
+use pingora_cache::{CacheMeta, CachePhase};
 use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, PurgeStatus, RangeType, Session, range_header_filter};
 use seawall_caching::status::{self, CACHE_STATUS};
 use seawall_caching::validation::{self, Outcome};
-use seawall_caching::{Request, Response};
+use seawall_caching::{LifetimeSource, Request, Response};
 use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
@@ -33,11 +33,12 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         response.set_status(StatusCode::PRECONDITION_FAILED)?;
     }
     classify(session, ctx);
-    ctx.cache.collapsed |= session.cache.lock_duration().is_some();
+    note_cache(session, ctx);
     let phase = session.cache.phase();
-    if let Some(facts) = session.cache.maybe_cache_meta().and_then(lookup::facts) {
+    let stored = session.cache.maybe_cache_meta();
+    if let Some((meta, facts)) = stored.and_then(|meta| Some((meta, lookup::facts(meta)?))) {
         let now = SystemTime::now();
-        ctx.cache.ttl = Some(status::ttl(facts.freshness.fresh_until(), now));
+        ctx.cache.ttl = Some(ttl(meta, facts, now));
         let age = facts.freshness.age_at(now).as_secs();
         // A response that came from the origin just now has the age that it came with, which may be none.
         if matches!(phase, CachePhase::Hit | CachePhase::Stale | CachePhase::StaleUpdating) || age > 0 {
@@ -47,11 +48,25 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         }
     }
     if ctx.route.as_ref().is_some_and(|route| route.cache.is_some()) {
-        ctx.cache.asked = ctx.upstream.tries > 0;
         let value = cache_status::describe(&ctx.cache, phase, response.status).value(&response.headers);
         response.insert_header(CACHE_STATUS, value)?;
     }
     finish_header(session, response, ctx)
+}
+
+/// What Pingora knows of the cache's part.
+fn note_cache(session: &Session, ctx: &mut Context) {
+    ctx.cache.asked = ctx.upstream.tries > 0;
+    ctx.cache.collapsed |= session.cache.lock_duration().is_some();
+    ctx.cache.predicted |= session.cache.bypassing();
+}
+
+/// Seconds of freshness left, negative when stale. What is never fresh is as stale as it is old.
+fn ttl(meta: &CacheMeta, facts: &lookup::Facts, now: SystemTime) -> i64 {
+    if facts.freshness.source == LifetimeSource::NoCache {
+        return status::ttl(facts.freshness.epoch(), now);
+    }
+    status::ttl(meta.fresh_until(), now)
 }
 
 fn classify(session: &Session, ctx: &mut Context) {
@@ -153,8 +168,9 @@ pub(crate) async fn failed(session: &mut Session, error: &Error, ctx: &mut Conte
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
     session.set_keepalive(None);
+    note_cache(session, ctx);
     let sent = match Answer::error(failure.status, ctx.id.as_str()) {
-        Ok(answer) => answer.send(session, ctx).await,
+        Ok(answer) => answer.with_cache_status(session, ctx).send(session, ctx).await,
         Err(error) => Err(error),
     };
     if let Err(error) = sent {

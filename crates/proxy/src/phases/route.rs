@@ -81,18 +81,26 @@ fn locate(session: &Session, ctx: &mut Context) -> Result<()> {
             Err(_) => return Err(refuse(ctx, 400, "bad_host")),
         }
     }
-    // `OPTIONS *` asks about the server as a whole; it is routed like the root.
-    let raw = request.uri.path_and_query().map_or("/", |target| target.as_str());
-    let (path, query) = split(if raw == "*" || raw.is_empty() { "/" } else { raw });
-    let Ok(path) = normalize_path(path) else { return Err(refuse(ctx, 400, "bad_path")) };
-    ctx.target = match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.into_owned(),
-    };
+    match client_target(session) {
+        Some(target) => ctx.target = target,
+        None => return Err(refuse(ctx, 400, "bad_path")),
+    }
     Ok(())
 }
 
-fn split(target: &str) -> (&str, Option<&str>) {
+/// Path and query as the client asks for them, the path normalised. `None` when it cannot be.
+pub(crate) fn client_target(session: &Session) -> Option<String> {
+    // `OPTIONS *` asks about the server as a whole; it is routed like the root.
+    let raw = session.req_header().uri.path_and_query().map_or("/", |target| target.as_str());
+    let (path, query) = split(if raw == "*" || raw.is_empty() { "/" } else { raw });
+    let path = normalize_path(path).ok()?;
+    Some(match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.into_owned(),
+    })
+}
+
+pub(crate) fn split(target: &str) -> (&str, Option<&str>) {
     match target.split_once('?') {
         Some((path, query)) => (path, Some(query)),
         None => (target, None),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::StatusCode;
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, UPGRADE};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, ETAG, EXPIRES, HeaderName, UPGRADE};
 use pingora_cache::{CacheMeta, NoCacheReason, RespCacheable};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
@@ -44,9 +44,31 @@ pub(crate) fn received(session: &Session, response: &mut ResponseHeader, ctx: &m
         response.insert_header(DATE, httpdate::fmt_http_date(SystemTime::now()))?;
     }
     if response.status == StatusCode::NOT_MODIFIED && session.cache.enabled() {
-        ctx.cache.not_modified = Some(Box::new(response.clone()));
+        validated(session, response, ctx);
     }
     Ok(())
+}
+
+/// Fields that Pingora takes over from any 304.
+const MERGED_BY_PINGORA: [HeaderName; 5] = [
+    CACHE_CONTROL,
+    EXPIRES,
+    ETAG,
+    HeaderName::from_static("cache-tag"),
+    HeaderName::from_static("cdn-cache-control"),
+];
+
+/// Keeps a 304 for the update of the stored response, if it speaks of that one (RFC 9111 §4.3.4).
+fn validated(session: &Session, response: &mut ResponseHeader, ctx: &mut Context) {
+    let Some(stored) = session.cache.maybe_cache_meta() else { return };
+    if validation::freshens(stored.headers(), &response.headers, SystemTime::now()) {
+        ctx.cache.not_modified = Some(Box::new(response.clone()));
+        return;
+    }
+    ctx.cache.discard = true;
+    for name in &MERGED_BY_PINGORA {
+        response.remove_header(name);
+    }
 }
 
 /// A status that the pool retries, when policy, budget and the request's body allow.
@@ -105,6 +127,11 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
     };
     let Some(policy) = &route.cache else { return RespCacheable::Uncacheable(NoCacheReason::NeverEnabled) };
     let received = SystemTime::now();
+    if ctx.cache.discard {
+        ctx.cache.stored = Stored::No("not-modified-mismatch");
+        return RespCacheable::Uncacheable(NoCacheReason::Custom("not-modified-mismatch"));
+    }
+    let revalidated = ctx.cache.not_modified.is_some();
     let mut header = response.clone();
     if let (Some(fresh), Some(old)) = (ctx.cache.not_modified.take(), session.cache.maybe_cache_meta()) {
         let merged = validation::merge(old.headers(), &fresh.headers, received, policy);
@@ -118,6 +145,7 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
         Ok(admission) => admission,
         Err(reason) => {
             ctx.cache.stored = Stored::No(reason.as_str());
+            ctx.cache.discard = revalidated;
             ctx.plan.metrics.uncacheable().inc(reason.as_str());
             return RespCacheable::Uncacheable(NoCacheReason::Custom(reason.as_str()));
         }
@@ -134,7 +162,7 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
         admission.freshness.fresh_until(),
         received,
         admission.stale.while_revalidate_secs(),
-        admission.stale.if_error_secs(),
+        admission.stale.in_place_of_failure_secs(),
         header,
     );
     let facts = Facts { freshness: admission.freshness, stale: admission.stale, vary: admission.vary };

@@ -1,0 +1,70 @@
+//! What an unsafe request makes unusable (RFC 9111 §4.4).
+//!
+//! The stored response of a URI may belong to another route than the request that changed it (`POST` is often
+//! routed elsewhere than `GET`), so each target is routed anew, as a GET.
+
+use http::Method;
+use pingora_cache::CacheKey;
+use pingora_cache::storage::{PurgeTarget, PurgeType, Storage};
+use pingora_cache::trace::Span;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use seawall_caching::invalidation::{self, Origin};
+use seawall_routing::{Outcome, normalize_path};
+
+use crate::context::Context;
+use crate::phases::{lookup, route};
+use crate::plan::Plan;
+
+/// Called with the head of every answer of an origin, before the client sees it: who has been told that a
+/// change was made does not get the old response afterwards.
+pub(crate) async fn after(session: &Session, response: &ResponseHeader, ctx: &Context) {
+    let method = &session.req_header().method;
+    if invalidation::is_safe(method) {
+        return;
+    }
+    let Some(target) = route::client_target(session) else { return };
+    let authority = lookup::authority(session, ctx);
+    let origin =
+        Origin { scheme: ctx.scheme(), authority: &authority, path_and_query: target.as_bytes() };
+    for target in invalidation::invalidated(method, response.status, &origin, &response.headers) {
+        let Ok(target) = String::from_utf8(target) else { continue };
+        if let Some(key) = key_of(&ctx.plan, &ctx.host, &origin, &target) {
+            remove(&ctx.plan, &key).await;
+        }
+    }
+}
+
+/// Drops what the origin's answer made unfit: a 304 that speaks of another response, or that forbids to store. The
+/// request itself was served from it, since the origin confirmed it (RFC 9111 §4.3.3).
+pub(crate) async fn discarded(session: &Session, ctx: &Context) {
+    if ctx.cache.discard && let Some(key) = session.cache.maybe_cache_key() {
+        remove(&ctx.plan, key).await;
+    }
+}
+
+/// The key under which a GET for this target is stored, when it is.
+pub(crate) fn key_of(plan: &Plan, host: &str, origin: &Origin<'_>, target: &str) -> Option<CacheKey> {
+    let (path, query) = route::split(target);
+    let path = normalize_path(path).ok()?;
+    let Outcome::Route(found) = plan.router.find(host, &Method::GET, &path) else { return None };
+    let policy = found.route.cache.as_ref().filter(|policy| policy.enabled())?;
+    let mut target = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.into_owned(),
+    };
+    if let Some(rewrite) = &found.route.rewrite {
+        target = rewrite.apply(&target, &found.captures).ok()?;
+    }
+    let key = policy.key().key(origin.scheme, origin.authority, target.as_bytes());
+    Some(CacheKey::new(key.primary, ""))
+}
+
+async fn remove(plan: &Plan, key: &CacheKey) {
+    let compact = key.to_compact();
+    let span = Span::inactive();
+    let target = PurgeTarget::Active(&compact);
+    if let Err(error) = plan.cache.store.purge(target, PurgeType::Invalidation, &span.handle()).await {
+        log::warn!("a changed resource could not be invalidated: {error}");
+    }
+}
