@@ -120,13 +120,13 @@ mod tests {
     fn disconnection_is_covered_by_the_route_unless_the_origin_forbids() {
         let policy = CachePolicy::new(&serde_yaml::from_str("stale_if_disconnected: 1h").unwrap()).unwrap();
         let windows = |value| {
-            StaleWindows::of(
-                &ResponseDirectives::effective(&headers(&[("cache-control", value)])),
-                &policy,
-            )
+            StaleWindows::of(&ResponseDirectives::effective(&headers(&[("cache-control", value)])), &policy)
         };
         let open = windows("max-age=1, stale-if-error=5");
-        assert_eq!((open.if_disconnected.as_secs(), open.if_error.as_secs(), open.forbidden), (3600, 5, false));
+        assert_eq!(
+            (open.if_disconnected.as_secs(), open.if_error.as_secs(), open.forbidden),
+            (3600, 5, false)
+        );
         assert_eq!(open.in_place_of_failure_secs(), 3600);
         for forbidding in ["must-revalidate", "proxy-revalidate", "no-cache", "s-maxage=1"] {
             let closed = windows(forbidding);

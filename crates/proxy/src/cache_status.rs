@@ -18,7 +18,11 @@ pub(crate) fn describe(facts: &CacheFacts, phase: CachePhase, sent: StatusCode) 
 }
 
 /// For an answer that Seawall makes itself because the origin's never came, or was not to be asked for.
-pub(crate) fn describe_failure(facts: &CacheFacts, phase: CachePhase, why: &'static str) -> CacheStatus<'static> {
+pub(crate) fn describe_failure(
+    facts: &CacheFacts,
+    phase: CachePhase,
+    why: &'static str,
+) -> CacheStatus<'static> {
     let handling = if facts.asked {
         Handling::Forwarded {
             reason: reason(facts, phase),
@@ -113,7 +117,8 @@ mod tests {
     use super::*;
 
     fn said(facts: &CacheFacts, phase: CachePhase, sent: u16) -> String {
-        let value = describe(facts, phase, StatusCode::from_u16(sent).unwrap()).value(&http::HeaderMap::new());
+        let value =
+            describe(facts, phase, StatusCode::from_u16(sent).unwrap()).value(&http::HeaderMap::new());
         value.to_str().unwrap().to_owned()
     }
 
@@ -166,7 +171,11 @@ mod tests {
             "seawall; fwd=uri-miss; detail=private"
         );
         assert_eq!(
-            said(&CacheFacts { predicted: true, ..refused }, CachePhase::Disabled(NoCacheReason::Deferred), 200),
+            said(
+                &CacheFacts { predicted: true, ..refused },
+                CachePhase::Disabled(NoCacheReason::Deferred),
+                200
+            ),
             "seawall; fwd=bypass; detail=private"
         );
     }

@@ -135,7 +135,8 @@ impl Client {
         if !self.trusted {
             return None;
         }
-        let last = headers.get_all(&X_FORWARDED_PROTO).iter().next_back()?.to_str().ok()?.rsplit(',').next()?;
+        let last =
+            headers.get_all(&X_FORWARDED_PROTO).iter().next_back()?.to_str().ok()?.rsplit(',').next()?;
         match last.trim() {
             proto if proto.eq_ignore_ascii_case("https") => Some(true),
             proto if proto.eq_ignore_ascii_case("http") => Some(false),

@@ -25,8 +25,7 @@ pub(crate) async fn after(session: &Session, response: &ResponseHeader, ctx: &Co
     }
     let Some(target) = route::client_target(session) else { return };
     let authority = lookup::authority(session, ctx);
-    let origin =
-        Origin { scheme: ctx.scheme(), authority: &authority, path_and_query: target.as_bytes() };
+    let origin = Origin { scheme: ctx.scheme(), authority: &authority, path_and_query: target.as_bytes() };
     for target in invalidation::invalidated(method, response.status, &origin, &response.headers) {
         let Ok(target) = String::from_utf8(target) else { continue };
         if let Some(key) = key_of(&ctx.plan, &ctx.host, &origin, &target) {
@@ -38,7 +37,9 @@ pub(crate) async fn after(session: &Session, response: &ResponseHeader, ctx: &Co
 /// Drops what the origin's answer made unfit: a 304 that speaks of another response, or that forbids to store. The
 /// request itself was served from it, since the origin confirmed it (RFC 9111 §4.3.3).
 pub(crate) async fn discarded(session: &Session, ctx: &Context) {
-    if ctx.cache.discard && let Some(key) = session.cache.maybe_cache_key() {
+    if ctx.cache.discard
+        && let Some(key) = session.cache.maybe_cache_key()
+    {
         remove(&ctx.plan, key).await;
     }
 }
