@@ -5,7 +5,8 @@
 //!
 //! 1. [`request::assess`] says whether the request may meet the store at all.
 //! 2. [`key::KeyPolicy::key`] names the stored response and the target to forward (same key, same target).
-//! 3. [`vary::variance_key`] picks the variant; [`validation::evaluate`] answers the client's own conditions.
+//! 3. [`vary::variance_key`] picks the variant; [`validation::evaluate`] answers the client's own conditions;
+//!    [`range::select`] cuts out the bytes that were asked for.
 //! 4. On a miss [`storability::decide`] says whether the response is stored, and for how long it is fresh;
 //!    on a stale entry [`validation::Validators`] makes the conditional request and [`validation::merge`]
 //!    brings a 304 into the stored fields.
@@ -41,6 +42,7 @@ pub mod invalidation;
 pub mod key;
 mod message;
 pub mod policy;
+pub mod range;
 pub mod request;
 pub mod settings;
 pub mod stale;
