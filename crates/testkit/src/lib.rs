@@ -54,5 +54,6 @@ pub use process::command::{curl, run};
 pub use process::metrics::{Metrics, Sample};
 pub use process::port::Port;
 pub use process::seawall::{Seawall, SeawallBuilder, binary};
+pub use process::tool::{python, tool};
 pub use tls::TlsInfo;
 pub use wait::{DEADLINE, OrDie, Settle, eventually};

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::child::{Child, Finished};
+use super::tool::tool;
 
 /// How long a client may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -11,10 +12,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs a program to its end.
 ///
 /// # Panics
-/// It cannot be started, or takes longer than a minute.
+/// It is not installed, or takes longer than a minute.
+#[track_caller]
 #[must_use]
 pub fn run(program: &str, args: &[&str]) -> Finished {
-    let mut command = Command::new(program);
+    let mut command = Command::new(tool(program));
     command.args(args);
     Child::spawn(command).wait(PATIENCE)
 }
@@ -22,7 +24,8 @@ pub fn run(program: &str, args: &[&str]) -> Finished {
 /// Runs curl, quietly, without its configuration file and without a proxy from the environment.
 ///
 /// # Panics
-/// It cannot be started, or takes longer than a minute.
+/// It is not installed, or takes longer than a minute.
+#[track_caller]
 #[must_use]
 pub fn curl(args: &[&str]) -> Finished {
     let mut all = vec!["-q", "-sS", "--noproxy", "*", "--max-time", "20"];

@@ -5,3 +5,4 @@ pub(crate) mod command;
 pub(crate) mod metrics;
 pub(crate) mod port;
 pub(crate) mod seawall;
+pub(crate) mod tool;
