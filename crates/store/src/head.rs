@@ -13,11 +13,11 @@
 //! The second way is needed where `updated` or `provenance` differ from `created`: nothing but Pingora's
 //! own decoder can set them (pingora-cache `meta.rs`, `set_provenance` is crate-private).
 
-use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use bytes::Bytes;
 use http::{Extensions, HeaderValue, header};
+use once_cell::sync::OnceCell;
 use pingora_cache::CacheMeta;
 use pingora_cache::key::HashBinary;
 use pingora_error::{Error, ErrorType::InternalError, OrErr, Result};
@@ -183,16 +183,16 @@ fn compact(header: &ResponseHeader) -> Result<(ResponseHeader, u64)> {
 
 /// The encoding of a header without fields, which Pingora's decoder insists on.
 fn blank_header() -> Result<&'static [u8]> {
-    static BLANK: OnceLock<Vec<u8>> = OnceLock::new();
-    if let Some(blank) = BLANK.get() {
-        return Ok(blank);
-    }
-    let header = ResponseHeader::build_no_case(200, Some(0))?;
-    let epoch = SystemTime::UNIX_EPOCH;
-    let (_, encoded) = CacheMeta::new(epoch, epoch, 0, 0, header)
-        .serialize()
-        .map_err(|e| Error::because(InternalError, "cannot encode a blank header", e))?;
-    Ok(BLANK.get_or_init(|| encoded))
+    static BLANK: OnceCell<Vec<u8>> = OnceCell::new();
+    let encode = || -> Result<Vec<u8>> {
+        let header = ResponseHeader::build_no_case(200, Some(0))?;
+        let epoch = SystemTime::UNIX_EPOCH;
+        let (_, encoded) = CacheMeta::new(epoch, epoch, 0, 0, header)
+            .serialize()
+            .map_err(|e| Error::because(InternalError, "cannot encode a blank header", e))?;
+        Ok(encoded)
+    };
+    BLANK.get_or_try_init(encode).map(Vec::as_slice)
 }
 
 #[cfg(test)]

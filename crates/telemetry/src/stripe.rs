@@ -1,19 +1,21 @@
 //! Values kept once per group of threads, so that threads on different cores do not write the same line.
 
 use std::cell::Cell;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use once_cell::race::OnceBox;
+use once_cell::sync::Lazy;
 
 /// More stripes cost memory per route and buy little: eight already make a collision of two writers rare.
 const MOST: usize = 8;
 
 /// The number of stripes on this machine: the cores rounded up to a power of two, at most [`MOST`].
 pub(crate) fn count() -> usize {
-    static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| {
+    static COUNT: Lazy<usize> = Lazy::new(|| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         cores.next_power_of_two().clamp(1, MOST)
-    })
+    });
+    *COUNT
 }
 
 /// The stripe of the calling thread: threads are dealt out in turn.
@@ -36,12 +38,13 @@ pub(crate) fn index() -> usize {
 #[repr(align(128))]
 struct Padded<T>(T);
 
-/// A `T` per stripe, each made when a thread first needs it: what nobody uses costs a pointer.
-pub(crate) struct Striped<T>(Box<[OnceLock<Box<Padded<T>>>]>);
+/// A `T` per stripe, each made when a thread first needs it: what nobody uses costs a pointer. Two threads that
+/// need it at once both make one and the first stays, so that nobody ever waits.
+pub(crate) struct Striped<T>(Box<[OnceBox<Padded<T>>]>);
 
 impl<T> Default for Striped<T> {
     fn default() -> Self {
-        Self((0..count()).map(|_| OnceLock::new()).collect())
+        Self((0..count()).map(|_| OnceBox::new()).collect())
     }
 }
 
@@ -55,7 +58,7 @@ impl<T: Default> Striped<T> {
 impl<T> Striped<T> {
     /// The values made so far.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().filter_map(OnceLock::get).map(|padded| &padded.0)
+        self.0.iter().filter_map(OnceBox::get).map(|padded| &padded.0)
     }
 }
 

@@ -1,12 +1,12 @@
 //! From DNS names to addresses.
 
 use std::net::IpAddr;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hickory_resolver::config::LookupIpStrategy;
 use hickory_resolver::{Resolver, TokioResolver};
+use once_cell::sync::OnceCell;
 
 use crate::settings::Family;
 
@@ -40,7 +40,7 @@ pub trait Resolve: Send + Sync {
 #[derive(Default)]
 pub struct SystemResolver {
     /// By family, since the resolver takes it as an option. Made at the first lookup: the name servers may come up after us.
-    by_family: [OnceLock<TokioResolver>; 3],
+    by_family: [OnceCell<TokioResolver>; 3],
 }
 
 impl SystemResolver {
@@ -50,16 +50,15 @@ impl SystemResolver {
             Family::Ipv4 => (&self.by_family[1], LookupIpStrategy::Ipv4Only),
             Family::Ipv6 => (&self.by_family[2], LookupIpStrategy::Ipv6Only),
         };
-        if let Some(resolver) = slot.get() {
-            return Ok(resolver);
-        }
-        let mut builder = Resolver::builder_tokio()
-            .map_err(|error| ResolveError(format!("the system's DNS settings cannot be read: {error}")))?;
-        builder.options_mut().ip_strategy = strategy;
-        // We ask again when the answer has run out; a cache in between could only make it staler.
-        builder.options_mut().cache_size = 0;
-        let resolver = builder.build().map_err(|error| ResolveError(error.to_string()))?;
-        Ok(slot.get_or_init(|| resolver))
+        slot.get_or_try_init(|| {
+            let mut builder = Resolver::builder_tokio().map_err(|error| {
+                ResolveError(format!("the system's DNS settings cannot be read: {error}"))
+            })?;
+            builder.options_mut().ip_strategy = strategy;
+            // We ask again when the answer has run out; a cache in between could only make it staler.
+            builder.options_mut().cache_size = 0;
+            builder.build().map_err(|error| ResolveError(error.to_string()))
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use super::Metrics;
 const SCRAPES: usize = 4;
 /// How long a scraper may take to read or to send what it owes.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// [`prometheus::TEXT_FORMAT`] and its encoding.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
@@ -48,11 +49,9 @@ impl MetricsApp {
         let metrics = Arc::clone(&self.metrics);
         // Reading /proc with many open descriptors takes milliseconds: not on a thread that serves requests.
         match tokio::task::spawn_blocking(move || metrics.render()).await {
-            Ok(body) => Answer { status: StatusCode::OK, content_type: TEXT_FORMAT, body },
-            Err(error) => {
-                log::error!("cannot render the metrics: {error}");
-                Answer::plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot render the metrics\n")
-            }
+            Ok(Ok(body)) => Answer { status: StatusCode::OK, content_type: TEXT_FORMAT, body },
+            Ok(Err(error)) => Answer::failed(&error),
+            Err(error) => Answer::failed(&error),
         }
     }
 }
@@ -66,6 +65,11 @@ struct Answer {
 impl Answer {
     fn plain(status: StatusCode, body: &str) -> Self {
         Self { status, content_type: PLAIN, body: body.to_owned() }
+    }
+
+    fn failed(error: &dyn std::error::Error) -> Self {
+        log::error!("cannot render the metrics: {error}");
+        Self::plain(StatusCode::INTERNAL_SERVER_ERROR, "cannot render the metrics\n")
     }
 
     fn into_response(self) -> Response<Vec<u8>> {

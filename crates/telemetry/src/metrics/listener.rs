@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::exposition::Exposition;
+use super::family::{Families, Spec, Specs};
 use super::labels::{TlsResult, TlsVersion};
 use super::reasons::ReasonCounter;
 
@@ -65,28 +65,42 @@ impl Drop for OpenConnection {
     }
 }
 
-/// Writes the families of all listeners.
-pub(super) fn write(listeners: &[Arc<ListenerMetrics>], out: &mut Exposition) {
-    let mut family = out.gauge("seawall_connections", "Connections open now.");
+static OPEN: Spec<1> = Spec::gauge("seawall_connections", "Connections open now.", ["listener"]);
+static ACCEPTED: Spec<1> =
+    Spec::counter("seawall_connections_accepted_total", "Connections let in.", ["listener"]);
+static REFUSED: Spec<2> =
+    Spec::counter("seawall_connections_refused_total", "Connections turned away.", ["listener", "reason"]);
+static HANDSHAKES: Spec<3> = Spec::counter(
+    "seawall_tls_handshakes_total",
+    "TLS handshakes with clients.",
+    ["listener", "result", "version"],
+);
+
+pub(super) fn specs() -> Specs {
+    vec![&OPEN, &ACCEPTED, &REFUSED, &HANDSHAKES]
+}
+
+/// Reads the families of all listeners.
+pub(super) fn read(listeners: &[Arc<ListenerMetrics>], out: &mut Families) {
+    let mut family = out.family(&OPEN);
     for listener in listeners {
-        family.sample(&[("listener", &listener.name)], listener.open.load(Ordering::Relaxed));
+        family.sample([&listener.name], listener.open.load(Ordering::Relaxed));
     }
-    let mut family = out.counter("seawall_connections_accepted_total", "Connections let in.");
+    let mut family = out.family(&ACCEPTED);
     for listener in listeners {
-        family.sample(&[("listener", &listener.name)], listener.accepted.load(Ordering::Relaxed));
+        family.sample([&listener.name], listener.accepted.load(Ordering::Relaxed));
     }
-    let mut family = out.counter("seawall_connections_refused_total", "Connections turned away.");
+    let mut family = out.family(&REFUSED);
     for listener in listeners {
-        listener.refused.write(&mut family, &[("listener", &listener.name)]);
+        listener.refused.read(&mut family, |reason| [&listener.name, reason]);
     }
-    let mut family = out.counter("seawall_tls_handshakes_total", "TLS handshakes with clients.");
+    let mut family = out.family(&HANDSHAKES);
     for listener in listeners {
         for result in TlsResult::ALL {
             for version in TlsVersion::ALL {
                 let count = listener.handshakes[result as usize][version as usize].load(Ordering::Relaxed);
                 if count > 0 {
-                    let (result, version) = (("result", result.label()), ("version", version.label()));
-                    family.sample(&[("listener", &listener.name), result, version], count);
+                    family.sample([&listener.name, result.label(), version.label()], count);
                 }
             }
         }

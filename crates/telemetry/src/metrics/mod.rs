@@ -8,7 +8,8 @@
 //! State that other crates keep (pools, store, certificates) is asked for at a scrape through the source traits.
 
 mod app;
-mod exposition;
+mod config;
+mod family;
 mod histogram;
 mod labels;
 mod listener;
@@ -16,16 +17,19 @@ mod process;
 mod reasons;
 mod route;
 mod samples;
+mod sources;
 mod table;
 mod upstream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use parking_lot::{Mutex, RwLock};
+use prometheus::{Registry, TextEncoder};
 
 pub use app::MetricsApp;
+pub use config::BuildInfo;
+pub use family::FamilyInfo;
 pub use labels::{CacheResult, RetryReason, TlsResult, TlsVersion, UpstreamResult};
 pub use listener::{ListenerMetrics, OpenConnection};
 pub use reasons::ReasonCounter;
@@ -38,40 +42,19 @@ pub use upstream::UpstreamMetrics;
 
 use crate::access_log::AccessLog;
 use crate::stripe::Striped;
-use exposition::Exposition;
-use samples::unix_seconds;
+use config::ConfigMetrics;
+use family::{Families, Group, Spec, Specs};
+use sources::Sources;
 use table::Table;
 
-/// What was built, for `seawall_build_info`.
-#[derive(Debug, Clone, Copy)]
-pub struct BuildInfo {
-    /// The version of Seawall.
-    pub version: &'static str,
-    /// The revision it was built from; may be empty.
-    pub revision: &'static str,
-    /// The version of Pingora.
-    pub pingora: &'static str,
-}
-
-/// What the last load of the configuration came to.
-#[derive(Debug, Clone, Copy)]
-struct Loaded {
-    generation: u64,
-    at: SystemTime,
-    took: Duration,
-}
-
-#[derive(Default)]
-struct Sources {
-    pools: Option<Arc<dyn PoolSource>>,
-    store: Option<Arc<dyn StoreSource>>,
-    certificates: Option<Arc<dyn CertificateSource>>,
-    access_log: Option<Arc<AccessLog>>,
-}
-
-/// The registry.
+/// All numbers, behind one registry.
 pub struct Metrics {
-    build: BuildInfo,
+    registry: Registry,
+    shared: Arc<Shared>,
+}
+
+/// What requests count on and scrapes read.
+struct Shared {
     started: SystemTime,
     routes: Table<[String; 2], RouteMetrics>,
     listeners: Table<String, ListenerMetrics>,
@@ -79,17 +62,58 @@ pub struct Metrics {
     refused: ReasonCounter,
     uncacheable: ReasonCounter,
     in_flight: Striped<AtomicI64>,
-    loaded: Mutex<Option<Loaded>>,
-    loads: [AtomicU64; 2],
-    sources: RwLock<Sources>,
+    config: ConfigMetrics,
+    sources: Sources,
 }
 
+static IN_FLIGHT: Spec<0> = Spec::gauge("seawall_http_requests_in_flight", "Requests running now.", []);
+static REFUSED: Spec<1> = Spec::counter(
+    "seawall_http_requests_refused_total",
+    "Requests refused before they had a route.",
+    ["reason"],
+);
+static UNCACHEABLE: Spec<1> = Spec::counter(
+    "seawall_cache_uncacheable_total",
+    "Responses that passed without being stored.",
+    ["reason"],
+);
+static SUPPRESSED: Spec<0> = Spec::counter(
+    "seawall_log_suppressed_lines_total",
+    "Lines of the process log held back as repetitions.",
+    [],
+);
+
+/// The specs of a group of families, and how to read it.
+type GroupPlan = (fn() -> Specs, fn(&Shared, &mut Families));
+
+/// Each becomes a collector of the registry.
+static GROUPS: [GroupPlan; 7] = [
+    (route::specs, |shared, out| route::read(&shared.routes.all(), out)),
+    (listener::specs, |shared, out| listener::read(&shared.listeners.all(), out)),
+    (upstream::specs, |shared, out| upstream::read(&shared.upstreams.all(), out)),
+    (sources::specs, |shared, out| sources::read(&shared.sources, out)),
+    (config::specs, |shared, out| config::read(&shared.config, out)),
+    (process::specs, |shared, out| process::read(shared.started, out)),
+    (
+        || vec![&IN_FLIGHT, &REFUSED, &UNCACHEABLE, &SUPPRESSED],
+        |shared, out| {
+            out.single(&IN_FLIGHT, shared.requests_in_flight());
+            shared.refused.read(&mut out.family(&REFUSED), |reason| [reason]);
+            shared.uncacheable.read(&mut out.family(&UNCACHEABLE), |reason| [reason]);
+            out.single(&SUPPRESSED, crate::process_log::suppressed());
+        },
+    ),
+];
+
 impl Metrics {
-    /// An empty registry; make it early, its birth is the start time of the process.
+    /// All numbers at nothing; make it early, its birth is the start time of the process.
+    ///
+    /// # Panics
+    /// When two families have one name, or a name is none: a slip in this crate that no test would let pass.
     #[must_use]
+    #[expect(clippy::expect_used, reason = "what is registered is constant: it always fails or never")]
     pub fn new(build: BuildInfo) -> Self {
-        Self {
-            build,
+        let shared = Arc::new(Shared {
             started: SystemTime::now(),
             routes: Table::default(),
             listeners: Table::default(),
@@ -97,168 +121,119 @@ impl Metrics {
             refused: ReasonCounter::default(),
             uncacheable: ReasonCounter::default(),
             in_flight: Striped::default(),
-            loaded: Mutex::new(None),
-            loads: Default::default(),
-            sources: RwLock::default(),
-        }
+            config: ConfigMetrics::new(build),
+            sources: Sources::default(),
+        });
+        let registry = register(&shared).expect("the families of this crate are well formed");
+        Self { registry, shared }
+    }
+
+    /// Every family there can be; which of them a scrape shows depends on what happened.
+    #[must_use]
+    pub fn families() -> Vec<FamilyInfo> {
+        let mut families: Vec<_> =
+            GROUPS.iter().flat_map(|(specs, _)| specs()).map(family::Described::info).collect();
+        families.sort_by_key(|family| family.name);
+        families
     }
 
     /// The handle of a route. Both names must come from the configuration. Keep it: when the last copy goes, the series go.
     #[must_use]
     pub fn route(&self, site: &str, route: &str) -> Arc<RouteMetrics> {
-        self.routes.get([site.to_owned(), route.to_owned()], || RouteMetrics::new(site, route))
+        self.shared.routes.get([site.to_owned(), route.to_owned()], || RouteMetrics::new(site, route))
     }
 
     /// The handle of a listener, named by its address. Keep it: when the last copy goes, the series go.
     #[must_use]
     pub fn listener(&self, name: &str) -> Arc<ListenerMetrics> {
-        self.listeners.get(name.to_owned(), || ListenerMetrics::new(name))
+        self.shared.listeners.get(name.to_owned(), || ListenerMetrics::new(name))
     }
 
     /// The handle of an upstream. Keep it: when the last copy goes, the series go.
     #[must_use]
     pub fn upstream(&self, name: &str) -> Arc<UpstreamMetrics> {
-        self.upstreams.get(name.to_owned(), || UpstreamMetrics::new(name))
+        self.shared.upstreams.get(name.to_owned(), || UpstreamMetrics::new(name))
     }
 
     /// Requests refused before they had a route, by reason: bad heads, limits, unknown hosts.
     #[must_use]
     pub fn refused(&self) -> &ReasonCounter {
-        &self.refused
+        &self.shared.refused
     }
 
     /// Responses that passed through without being stored, by reason.
     #[must_use]
     pub fn uncacheable(&self) -> &ReasonCounter {
-        &self.uncacheable
+        &self.shared.uncacheable
     }
 
     /// Counts a request as running; pair it with [`Self::request_ended`], on any thread.
     pub fn request_began(&self) {
-        self.in_flight.mine().fetch_add(1, Ordering::Relaxed);
+        self.shared.in_flight.mine().fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a request as over.
     pub fn request_ended(&self) {
-        self.in_flight.mine().fetch_sub(1, Ordering::Relaxed);
+        self.shared.in_flight.mine().fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Requests running now.
     #[must_use]
     pub fn requests_in_flight(&self) -> i64 {
-        self.in_flight.iter().map(|cell| cell.load(Ordering::Relaxed)).fold(0, i64::wrapping_add)
+        self.shared.requests_in_flight()
     }
 
     /// Notes that a configuration took effect: its number (1 is the first) and how long it took to read and check.
     pub fn config_loaded(&self, generation: u64, took: Duration) {
-        *self.loaded.lock() = Some(Loaded { generation, at: SystemTime::now(), took });
-        self.loads[0].fetch_add(1, Ordering::Relaxed);
+        self.shared.config.loaded(generation, took);
     }
 
     /// Notes that a configuration was refused and the old one stays.
     pub fn config_refused(&self) {
-        self.loads[1].fetch_add(1, Ordering::Relaxed);
+        self.shared.config.refused();
     }
 
     /// Where scrapes find the pools from now on.
     pub fn watch_pools(&self, source: Arc<dyn PoolSource>) {
-        self.sources.write().pools = Some(source);
+        *self.shared.sources.pools.write() = Some(source);
     }
 
     /// Where scrapes find the store from now on.
     pub fn watch_store(&self, source: Arc<dyn StoreSource>) {
-        self.sources.write().store = Some(source);
+        *self.shared.sources.store.write() = Some(source);
     }
 
     /// Where scrapes find the certificates from now on.
     pub fn watch_certificates(&self, source: Arc<dyn CertificateSource>) {
-        self.sources.write().certificates = Some(source);
+        *self.shared.sources.certificates.write() = Some(source);
     }
 
     /// The access log whose losses scrapes report from now on.
     pub fn watch_access_log(&self, log: Arc<AccessLog>) {
-        self.sources.write().access_log = Some(log);
+        *self.shared.sources.access_log.write() = Some(log);
     }
 
     /// The answer to a scrape. It reads `/proc` and calls the sources: keep it off the threads that serve requests.
-    #[must_use]
-    pub fn render(&self) -> String {
-        let mut out = Exposition::default();
-        route::write(&self.routes.all(), &mut out);
-        out.gauge("seawall_http_requests_in_flight", "Requests running now.")
-            .sample(&[], self.requests_in_flight());
-        let mut family =
-            out.counter("seawall_http_requests_refused_total", "Requests refused before they had a route.");
-        self.refused.write(&mut family, &[]);
-        let mut family =
-            out.counter("seawall_cache_uncacheable_total", "Responses that passed without being stored.");
-        self.uncacheable.write(&mut family, &[]);
-        listener::write(&self.listeners.all(), &mut out);
-        upstream::write(&self.upstreams.all(), &mut out);
-        self.write_sources(&mut out);
-        self.write_config(&mut out);
-        out.counter(
-            "seawall_log_suppressed_lines_total",
-            "Lines of the process log held back as repetitions.",
-        )
-        .sample(&[], crate::process_log::suppressed());
-        process::write(self.started, &mut out);
-        out.finish()
+    ///
+    /// # Errors
+    /// Never in practice: the encoder refuses families without samples, which the registry leaves out.
+    pub fn render(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
     }
+}
 
-    fn write_sources(&self, out: &mut Exposition) {
-        // Taken out of the lock first: a source may take its time.
-        let (pools, store, certificates, log) = {
-            let sources = self.sources.read();
-            (
-                sources.pools.clone(),
-                sources.store.clone(),
-                sources.certificates.clone(),
-                sources.access_log.clone(),
-            )
-        };
-        if let Some(pools) = pools {
-            samples::write_pools(pools.as_ref(), out);
-        }
-        if let Some(store) = store {
-            samples::write_store(store.as_ref(), out);
-        }
-        if let Some(certificates) = certificates {
-            samples::write_certificates(certificates.as_ref(), out);
-        }
-        if let Some(log) = log {
-            let stats = log.stats();
-            out.counter("seawall_access_log_lines_total", "Lines written.").sample(&[], stats.written);
-            out.counter(
-                "seawall_access_log_dropped_lines_total",
-                "Lines lost: no room in memory, or a stuck disk.",
-            )
-            .sample(&[], stats.dropped);
-            out.counter("seawall_access_log_write_errors_total", "Writes that failed; they are tried again.")
-                .sample(&[], stats.write_errors);
-            out.gauge("seawall_access_log_buffered_bytes", "Bytes waiting to be written.")
-                .sample(&[], stats.buffered_bytes);
-        }
+impl Shared {
+    fn requests_in_flight(&self) -> i64 {
+        self.in_flight.iter().map(|cell| cell.load(Ordering::Relaxed)).fold(0, i64::wrapping_add)
     }
+}
 
-    fn write_config(&self, out: &mut Exposition) {
-        let loaded = *self.loaded.lock();
-        if let Some(loaded) = loaded {
-            out.gauge("seawall_config_generation", "The number of the configuration in effect.")
-                .sample(&[], loaded.generation);
-            out.gauge("seawall_config_loaded_timestamp_seconds", "When it took effect.")
-                .sample(&[], unix_seconds(loaded.at));
-            out.gauge("seawall_config_load_duration_seconds", "How long it took to read and check.")
-                .sample(&[], loaded.took.as_secs_f64());
-        }
-        let mut family = out.counter("seawall_config_loads_total", "Configurations read.");
-        for (count, result) in self.loads.iter().zip(["ok", "refused"]) {
-            family.sample(&[("result", result)], count.load(Ordering::Relaxed));
-        }
-        let BuildInfo { version, revision, pingora } = self.build;
-        out.gauge("seawall_build_info", "What was built; the value is always 1.")
-            .sample(&[("version", version), ("revision", revision), ("pingora", pingora)], 1u64);
+fn register(shared: &Arc<Shared>) -> prometheus::Result<Registry> {
+    let registry = Registry::new();
+    for (specs, read) in &GROUPS {
+        registry.register(Box::new(Group::new(&specs(), Arc::clone(shared), *read)?))?;
     }
+    Ok(registry)
 }
 
 #[cfg(test)]

@@ -7,37 +7,46 @@ use std::time::SystemTime;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::time::TimeValLike;
 
-use super::exposition::Exposition;
+use super::family::{Families, Spec, Specs};
 use super::samples::unix_seconds;
 
-/// Writes what can be read now; what cannot be read is left out.
-pub(super) fn write(started: SystemTime, out: &mut Exposition) {
+static CPU: Spec<0> = Spec::counter("process_cpu_seconds_total", "User and system processor time used.", []);
+static OPEN_FDS: Spec<0> = Spec::gauge("process_open_fds", "Open file descriptors.", []);
+static MAX_FDS: Spec<0> = Spec::gauge("process_max_fds", "File descriptors that may be open.", []);
+static RESIDENT: Spec<0> = Spec::gauge("process_resident_memory_bytes", "Memory in RAM.", []);
+static VIRTUAL: Spec<0> = Spec::gauge("process_virtual_memory_bytes", "Memory mapped.", []);
+static THREADS: Spec<0> = Spec::gauge("process_threads", "Threads.", []);
+static STARTED: Spec<0> =
+    Spec::gauge("process_start_time_seconds", "When the process started, in seconds since 1970.", []);
+
+pub(super) fn specs() -> Specs {
+    vec![&CPU, &OPEN_FDS, &MAX_FDS, &RESIDENT, &VIRTUAL, &THREADS, &STARTED]
+}
+
+/// Reads what can be read now; what cannot be read is left out.
+pub(super) fn read(started: SystemTime, out: &mut Families) {
     if let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) {
         let micros =
             usage.user_time().num_microseconds().saturating_add(usage.system_time().num_microseconds());
-        out.counter("process_cpu_seconds_total", "User and system processor time used.")
-            .sample(&[], micros as f64 / 1e6);
+        out.single(&CPU, micros as f64 / 1e6);
     }
     // The listing itself holds one descriptor.
     if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
-        out.gauge("process_open_fds", "Open file descriptors.")
-            .sample(&[], entries.count().saturating_sub(1));
+        out.single(&OPEN_FDS, entries.count().saturating_sub(1));
     }
     if let Ok((soft, _)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        out.gauge("process_max_fds", "File descriptors that may be open.").sample(&[], soft);
+        out.single(&MAX_FDS, soft);
     }
     if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
-        let mut gauge = |name, help, key, unit: u64| {
+        for (spec, key, unit) in
+            [(&RESIDENT, "VmRSS:", 1024), (&VIRTUAL, "VmSize:", 1024), (&THREADS, "Threads:", 1)]
+        {
             if let Some(value) = field(&status, key) {
-                out.gauge(name, help).sample(&[], value.saturating_mul(unit));
+                out.single(spec, value.saturating_mul(unit));
             }
-        };
-        gauge("process_resident_memory_bytes", "Memory in RAM.", "VmRSS:", 1024);
-        gauge("process_virtual_memory_bytes", "Memory mapped.", "VmSize:", 1024);
-        gauge("process_threads", "Threads.", "Threads:", 1);
+        }
     }
-    out.gauge("process_start_time_seconds", "When the process started, in seconds since 1970.")
-        .sample(&[], unix_seconds(started));
+    out.single(&STARTED, unix_seconds(started));
 }
 
 /// The number after `key` in `/proc/self/status`.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::exposition::Family;
+use super::family::Family;
 
 /// More reasons than all the lists have today; beyond it they count as `other`.
 const MOST: usize = 64;
@@ -34,11 +34,14 @@ impl ReasonCounter {
         known.iter().find(|(name, _)| *name == reason).map_or(0, |(_, count)| count.load(Ordering::Relaxed))
     }
 
-    /// Writes a sample for each reason after the labels in `before`.
-    pub(crate) fn write(&self, family: &mut Family<'_>, before: &[(&'static str, &str)]) {
+    /// Writes a sample for each reason; `labels` puts it among the others.
+    pub(crate) fn read<'a, const N: usize>(
+        &self,
+        family: &mut Family<'_, N>,
+        labels: impl Fn(&'static str) -> [&'a str; N],
+    ) {
         for (reason, count) in self.0.read().iter() {
-            let labels: Vec<_> = before.iter().copied().chain([("reason", *reason)]).collect();
-            family.sample(&labels, count.load(Ordering::Relaxed));
+            family.sample(labels(reason), count.load(Ordering::Relaxed));
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What a route counts about its requests.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Method;
+use once_cell::race::OnceBox;
 
-use super::exposition::Exposition;
+use super::family::{Families, Family, Spec, Specs};
 use super::histogram::{Distribution, HistogramCells};
 use super::labels::{CacheResult, METHODS, STATUS_CLASSES, method_index, status_index};
 use crate::stripe::Striped;
@@ -40,7 +41,7 @@ type Row = [AtomicU64; STATUS_CLASSES.len() * RESULTS];
 /// two or three, and the whole table would be four kilobytes a stripe.
 #[derive(Default)]
 struct Cells {
-    requests: [OnceLock<Box<Row>>; METHODS.len()],
+    requests: [OnceBox<Row>; METHODS.len()],
     duration: HistogramCells,
     first_byte: HistogramCells,
     upstream: HistogramCells,
@@ -88,8 +89,8 @@ impl RouteMetrics {
         self.collapsed.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn labels(&self) -> [(&'static str, &str); 2] {
-        [("site", self.site.as_str()), ("route", self.route.as_str())]
+    fn labels(&self) -> [&str; 2] {
+        [&self.site, &self.route]
     }
 
     fn sum(&self, cell: impl Fn(&Cells) -> &AtomicU64) -> u64 {
@@ -101,7 +102,7 @@ impl RouteMetrics {
         let mut found = Vec::new();
         for method in 0..METHODS.len() {
             let rows: Vec<&Row> =
-                self.cells.iter().filter_map(|cells| cells.requests[method].get()).map(Box::as_ref).collect();
+                self.cells.iter().filter_map(|cells| cells.requests[method].get()).collect();
             for cell in 0..STATUS_CLASSES.len() * RESULTS {
                 let count =
                     rows.iter().map(|row| row[cell].load(Ordering::Relaxed)).fold(0, u64::wrapping_add);
@@ -114,75 +115,75 @@ impl RouteMetrics {
     }
 }
 
-/// The name, the help and the value of a counter.
-type Counter = (&'static str, &'static str, fn(&RouteMetrics) -> u64);
+const SITE_ROUTE: [&str; 2] = ["site", "route"];
 
-/// Writes the families of all routes.
-pub(super) fn write(routes: &[std::sync::Arc<RouteMetrics>], out: &mut Exposition) {
-    let mut family = out.counter("seawall_http_requests_total", "Requests answered.");
+static REQUESTS: Spec<5> = Spec::counter(
+    "seawall_http_requests_total",
+    "Requests answered.",
+    ["site", "route", "method", "status_class", "cache"],
+);
+static DURATION: Spec<2> = Spec::histogram(
+    "seawall_http_request_duration_seconds",
+    "From the first byte of a request to the last byte of its answer.",
+    SITE_ROUTE,
+);
+static FIRST_BYTE: Spec<2> = Spec::histogram(
+    "seawall_http_time_to_first_byte_seconds",
+    "From the first byte of a request to the first byte of its answer.",
+    SITE_ROUTE,
+);
+static UPSTREAM: Spec<2> = Spec::histogram(
+    "seawall_http_upstream_duration_seconds",
+    "Time spent on the upstream by requests that asked it, all tries together.",
+    SITE_ROUTE,
+);
+static BYTES_RECEIVED: Spec<2> =
+    Spec::counter("seawall_http_request_bytes_total", "Bytes of request bodies received.", SITE_ROUTE);
+static BYTES_SENT: Spec<2> =
+    Spec::counter("seawall_http_response_bytes_total", "Bytes of response bodies sent.", SITE_ROUTE);
+static COLLAPSED: Spec<2> = Spec::counter(
+    "seawall_cache_collapsed_requests_total",
+    "Requests that waited for another one's fill instead of asking the origin.",
+    SITE_ROUTE,
+);
+
+pub(super) fn specs() -> Specs {
+    vec![&REQUESTS, &DURATION, &FIRST_BYTE, &UPSTREAM, &BYTES_RECEIVED, &BYTES_SENT, &COLLAPSED]
+}
+
+/// Reads the families of all routes.
+pub(super) fn read(routes: &[Arc<RouteMetrics>], out: &mut Families) {
+    let mut family = out.family(&REQUESTS);
     for route in routes {
         let [site, name] = route.labels();
         for ([method, status, cache], count) in route.requests() {
-            let method = ("method", METHODS[method]);
-            let status = ("status_class", STATUS_CLASSES[status]);
-            let cache = ("cache", CacheResult::ALL[cache].label());
-            family.sample(&[site, name, method, status, cache], count);
+            let (method, status) = (METHODS[method], STATUS_CLASSES[status]);
+            family.sample([site, name, method, status, CacheResult::ALL[cache].label()], count);
         }
     }
-    distributions(
-        routes,
-        out,
-        "seawall_http_request_duration_seconds",
-        "From the first byte of a request to the last byte of its answer.",
-        |cells| &cells.duration,
-    );
-    distributions(
-        routes,
-        out,
-        "seawall_http_time_to_first_byte_seconds",
-        "From the first byte of a request to the first byte of its answer.",
-        |cells| &cells.first_byte,
-    );
-    distributions(
-        routes,
-        out,
-        "seawall_http_upstream_duration_seconds",
-        "Time spent on the upstream by requests that asked it, all tries together.",
-        |cells| &cells.upstream,
-    );
-    let counters: [Counter; 3] = [
-        ("seawall_http_request_bytes_total", "Bytes of request bodies received.", |route| {
-            route.sum(|cells| &cells.bytes_received)
-        }),
-        ("seawall_http_response_bytes_total", "Bytes of response bodies sent.", |route| {
-            route.sum(|cells| &cells.bytes_sent)
-        }),
-        (
-            "seawall_cache_collapsed_requests_total",
-            "Requests that waited for another one's fill instead of asking the origin.",
-            |route| route.collapsed.load(Ordering::Relaxed),
-        ),
-    ];
-    for (name, help, read) in counters {
-        let mut family = out.counter(name, help);
-        for route in routes {
-            family.sample(&route.labels(), read(route));
+    distributions(routes, out.family(&DURATION), |cells| &cells.duration);
+    distributions(routes, out.family(&FIRST_BYTE), |cells| &cells.first_byte);
+    distributions(routes, out.family(&UPSTREAM), |cells| &cells.upstream);
+    totals(routes, out.family(&BYTES_RECEIVED), |route| route.sum(|cells| &cells.bytes_received));
+    totals(routes, out.family(&BYTES_SENT), |route| route.sum(|cells| &cells.bytes_sent));
+    totals(routes, out.family(&COLLAPSED), |route| route.collapsed.load(Ordering::Relaxed));
+}
+
+fn distributions(
+    routes: &[Arc<RouteMetrics>],
+    mut family: Family<'_, 2>,
+    cells: fn(&Cells) -> &HistogramCells,
+) {
+    for route in routes {
+        let seen = Distribution::of(route.cells.iter().map(cells));
+        if !seen.is_empty() {
+            family.distribution(route.labels(), &seen);
         }
     }
 }
 
-fn distributions(
-    routes: &[std::sync::Arc<RouteMetrics>],
-    out: &mut Exposition,
-    name: &'static str,
-    help: &'static str,
-    cells: fn(&Cells) -> &HistogramCells,
-) {
-    let mut family = out.histogram(name, help);
+fn totals(routes: &[Arc<RouteMetrics>], mut family: Family<'_, 2>, count: fn(&RouteMetrics) -> u64) {
     for route in routes {
-        let seen = Distribution::of(route.cells.iter().map(cells));
-        if !seen.is_empty() {
-            family.distribution(&route.labels(), &seen);
-        }
+        family.sample(route.labels(), count(route));
     }
 }

@@ -1,9 +1,6 @@
 //! Values that other crates keep and a scrape asks for. The binary implements the sources.
 
-use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
-
-use super::exposition::{Exposition, Labels, Value};
 
 /// The state of one server of a pool.
 #[derive(Debug, Clone, Default)]
@@ -102,120 +99,6 @@ pub struct CertificateSample {
 pub trait CertificateSource: Send + Sync {
     /// Every certificate now.
     fn certificates(&self) -> Vec<CertificateSample>;
-}
-
-/// A column of a table of samples: name, help, value.
-type Column<T> = (&'static str, &'static str, fn(&T) -> Value);
-
-/// The name, the help, the label and the values of a counter by cause.
-type Causes = (&'static str, &'static str, &'static str, fn(&StoreSample) -> &ByCause);
-
-/// Writes one family per column. Prometheus refuses a scrape that names a series twice, so rows are unique by key.
-fn table<T, const N: usize>(
-    rows: &BTreeMap<[String; N], T>,
-    labels: [&'static str; N],
-    gauges: &[Column<T>],
-    counters: &[Column<T>],
-    out: &mut Exposition,
-) {
-    let mut write = |is_counter: bool, (name, help, read): &Column<T>| {
-        let mut family = if is_counter { out.counter(name, help) } else { out.gauge(name, help) };
-        for (key, row) in rows {
-            let pairs: [(&'static str, &str); N] = std::array::from_fn(|i| (labels[i], key[i].as_str()));
-            family.sample(&pairs, read(row));
-        }
-    };
-    gauges.iter().for_each(|column| write(false, column));
-    counters.iter().for_each(|column| write(true, column));
-}
-
-pub(super) fn write_pools(source: &dyn PoolSource, out: &mut Exposition) {
-    let servers: BTreeMap<_, _> =
-        source.servers().into_iter().map(|s| ([s.upstream.clone(), s.server.clone()], s)).collect();
-    table(
-        &servers,
-        ["upstream", "server"],
-        &[
-            ("seawall_upstream_server_up", "Whether the server is healthy.", |s| s.up.into()),
-            ("seawall_upstream_server_drained", "Whether the server was taken out.", |s| s.drained.into()),
-            ("seawall_upstream_server_backup", "Whether the server is a backup.", |s| s.backup.into()),
-            ("seawall_upstream_server_weight", "The server's share.", |s| s.weight.into()),
-            ("seawall_upstream_in_flight", "Requests at the server now.", |s| s.in_flight.into()),
-        ],
-        &[("seawall_upstream_health_check_failures_total", "Health checks that failed.", |s| {
-            s.checks_failed.into()
-        })],
-        out,
-    );
-    let names: BTreeMap<_, _> =
-        source.names().into_iter().map(|n| ([n.upstream.clone(), n.name.clone()], n)).collect();
-    table(
-        &names,
-        ["upstream", "name"],
-        &[("seawall_upstream_dns_addresses", "Addresses in use for the name.", |n| n.addresses.into())],
-        &[("seawall_upstream_dns_failures_total", "Lookups of the name that failed.", |n| n.failures.into())],
-        out,
-    );
-    let mut family =
-        out.gauge("seawall_upstream_dns_last_success_timestamp_seconds", "When the name was last resolved.");
-    for (key, name) in &names {
-        if let Some(time) = name.last_success {
-            family.sample(&[("upstream", &key[0]), ("name", &key[1])], unix_seconds(time));
-        }
-    }
-}
-
-pub(super) fn write_store(source: &dyn StoreSource, out: &mut Exposition) {
-    let tiers: BTreeMap<_, _> = source.tiers().into_iter().map(|t| ([t.tier.to_owned()], t)).collect();
-    table(
-        &tiers,
-        ["tier"],
-        &[
-            ("seawall_cache_objects", "Objects stored.", |t| t.objects.into()),
-            ("seawall_cache_bytes", "Bytes used, bookkeeping included.", |t| t.bytes.into()),
-            ("seawall_cache_capacity_bytes", "Bytes that may be used.", |t| t.capacity_bytes.into()),
-            ("seawall_cache_fills_in_flight", "Responses on their way into the store.", |t| {
-                t.fills_in_flight.into()
-            }),
-        ],
-        &[
-            ("seawall_cache_hits_total", "Lookups that found an object.", |t| t.hits.into()),
-            ("seawall_cache_misses_total", "Lookups that found none.", |t| t.misses.into()),
-            ("seawall_cache_inserts_total", "Objects put in.", |t| t.inserts.into()),
-            ("seawall_cache_fills_total", "Fills that ended with an object.", |t| t.fills.into()),
-            ("seawall_cache_fills_failed_total", "Fills that ended without one.", |t| t.fills_failed.into()),
-        ],
-        out,
-    );
-    let causes: [Causes; 3] = [
-        ("seawall_cache_evictions_total", "Objects pushed out.", "queue", |t| &t.evictions),
-        ("seawall_cache_rejected_total", "Objects not taken.", "reason", |t| &t.rejected),
-        ("seawall_cache_purges_total", "Objects removed on demand.", "kind", |t| &t.purges),
-    ];
-    for (name, help, label, read) in causes {
-        let mut family = out.counter(name, help);
-        for ([tier], sample) in &tiers {
-            let by_cause: BTreeMap<_, _> = read(sample).iter().copied().collect();
-            for (cause, count) in by_cause {
-                let labels: Labels<'_> = &[("tier", tier), (label, cause)];
-                family.sample(labels, count);
-            }
-        }
-    }
-}
-
-pub(super) fn write_certificates(source: &dyn CertificateSource, out: &mut Exposition) {
-    let certificates: BTreeMap<_, _> =
-        source.certificates().into_iter().map(|c| ([c.certificate.clone()], c)).collect();
-    table(
-        &certificates,
-        ["certificate"],
-        &[("seawall_tls_certificate_not_after_timestamp_seconds", "When the certificate expires.", |c| {
-            c.not_after.into()
-        })],
-        &[],
-        out,
-    );
 }
 
 /// Seconds since 1970 as Prometheus counts them.

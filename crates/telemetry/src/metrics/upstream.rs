@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::exposition::Exposition;
+use super::family::{Families, Spec, Specs};
 use super::histogram::{Distribution, HistogramCells};
 use super::labels::{RetryReason, UPSTREAM_RESULTS, UpstreamResult};
 use crate::stripe::Striped;
@@ -70,51 +70,77 @@ impl UpstreamMetrics {
     }
 }
 
-/// Writes the families of all upstreams.
-pub(super) fn write(upstreams: &[Arc<UpstreamMetrics>], out: &mut Exposition) {
-    let mut family = out.counter("seawall_upstream_requests_total", "Tries at servers, by how they ended.");
+static REQUESTS: Spec<2> = Spec::counter(
+    "seawall_upstream_requests_total",
+    "Tries at servers, by how they ended.",
+    ["upstream", "result"],
+);
+static CONNECTIONS: Spec<2> = Spec::counter(
+    "seawall_upstream_connections_total",
+    "Connections taken for tries: opened anew or reused.",
+    ["upstream", "state"],
+);
+static FIRST_BYTE: Spec<1> = Spec::histogram(
+    "seawall_upstream_first_byte_seconds",
+    "From sending a request to a server to the head of its answer.",
+    ["upstream"],
+);
+static RETRIES: Spec<2> = Spec::counter(
+    "seawall_upstream_retries_total",
+    "Second and later tries for a request.",
+    ["upstream", "reason"],
+);
+static BUDGET_EXHAUSTED: Spec<1> = Spec::counter(
+    "seawall_upstream_retry_budget_exhausted_total",
+    "Retries that the budget forbade.",
+    ["upstream"],
+);
+static NO_SERVER: Spec<1> =
+    Spec::counter("seawall_upstream_no_server_total", "Requests that found no usable server.", ["upstream"]);
+
+pub(super) fn specs() -> Specs {
+    vec![&REQUESTS, &CONNECTIONS, &FIRST_BYTE, &RETRIES, &BUDGET_EXHAUSTED, &NO_SERVER]
+}
+
+/// Reads the families of all upstreams.
+pub(super) fn read(upstreams: &[Arc<UpstreamMetrics>], out: &mut Families) {
+    let mut family = out.family(&REQUESTS);
     for upstream in upstreams {
         for (i, result) in UPSTREAM_RESULTS.iter().enumerate() {
             let count = upstream.sum(|cells| &cells.results[i]);
             if count > 0 {
-                family.sample(&[("upstream", &upstream.name), ("result", result)], count);
+                family.sample([&upstream.name, result], count);
             }
         }
     }
-    let mut family = out
-        .counter("seawall_upstream_connections_total", "Connections taken for tries: opened anew or reused.");
+    let mut family = out.family(&CONNECTIONS);
     for upstream in upstreams {
         for (i, state) in ["new", "reused"].into_iter().enumerate() {
-            let count = upstream.sum(|cells| &cells.connections[i]);
-            family.sample(&[("upstream", &upstream.name), ("state", state)], count);
+            family.sample([&upstream.name, state], upstream.sum(|cells| &cells.connections[i]));
         }
     }
-    let mut family = out.histogram(
-        "seawall_upstream_first_byte_seconds",
-        "From sending a request to a server to the head of its answer.",
-    );
+    let mut family = out.family(&FIRST_BYTE);
     for upstream in upstreams {
         let seen = Distribution::of(upstream.cells.iter().map(|cells| &cells.first_byte));
         if !seen.is_empty() {
-            family.distribution(&[("upstream", &upstream.name)], &seen);
+            family.distribution([&upstream.name], &seen);
         }
     }
-    let mut family = out.counter("seawall_upstream_retries_total", "Second and later tries for a request.");
+    let mut family = out.family(&RETRIES);
     for upstream in upstreams {
         for reason in RetryReason::ALL {
             let count = upstream.retries[reason as usize].load(Ordering::Relaxed);
             if count > 0 {
-                family.sample(&[("upstream", &upstream.name), ("reason", reason.label())], count);
+                family.sample([&upstream.name, reason.label()], count);
             }
         }
     }
-    let mut family =
-        out.counter("seawall_upstream_retry_budget_exhausted_total", "Retries that the budget forbade.");
+    let mut family = out.family(&BUDGET_EXHAUSTED);
     for upstream in upstreams {
-        family.sample(&[("upstream", &upstream.name)], upstream.budget_exhausted.load(Ordering::Relaxed));
+        family.sample([&upstream.name], upstream.budget_exhausted.load(Ordering::Relaxed));
     }
-    let mut family = out.counter("seawall_upstream_no_server_total", "Requests that found no usable server.");
+    let mut family = out.family(&NO_SERVER);
     for upstream in upstreams {
-        family.sample(&[("upstream", &upstream.name)], upstream.no_server.load(Ordering::Relaxed));
+        family.sample([&upstream.name], upstream.no_server.load(Ordering::Relaxed));
     }
 }

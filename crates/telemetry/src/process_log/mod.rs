@@ -7,11 +7,11 @@
 mod limit;
 
 use std::io::Write as _;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use once_cell::sync::OnceCell;
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
@@ -22,7 +22,7 @@ use limit::{Limiter, Verdict};
 /// The longest message kept; Pingora quotes whole request targets.
 const MAX_MESSAGE: usize = 8 * 1024;
 
-static LOGGER: OnceLock<ProcessLog> = OnceLock::new();
+static LOGGER: OnceCell<ProcessLog> = OnceCell::new();
 static SUPPRESSED: AtomicU64 = AtomicU64::new(0);
 
 /// Why the process log cannot be set up.

@@ -51,7 +51,8 @@ async fn serves_the_metrics() {
     let answer = ask(app(), "GET /metrics?x HTTP/1.1\r\nHost: m\r\nConnection: close\r\n\r\n").await;
     let (head, body) = split(&answer);
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert!(head.to_lowercase().contains("content-type: text/plain; version=0.0.4"), "{head}");
+    let format = format!("content-type: {}; charset=utf-8\r\n", prometheus::TEXT_FORMAT);
+    assert!(head.to_lowercase().contains(&format), "{head}");
     assert!(head.to_lowercase().contains(&format!("content-length: {}", body.len())), "{head}");
     assert!(body.contains("\nseawall_build_info{version=\"0.1.0\""), "{body}");
 }
