@@ -20,6 +20,10 @@ pub enum PolicyError {
     },
 }
 
+/// How long a response stands in for an origin that cannot be reached, when nobody says (RFC 9111 §4.2.4 sets no
+/// bound; long enough for an operator to notice).
+const STALE_IF_DISCONNECTED: Duration = Duration::from_secs(3600);
+
 /// The compiled form of [`RouteCacheSettings`]: what the rules ask for at each request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CachePolicy {
@@ -77,7 +81,11 @@ impl CachePolicy {
             statuses: settings.statuses.iter().map(|(status, ttl)| (*status, ttl.duration())).collect(),
             stale_while_revalidate: settings.stale_while_revalidate.duration(),
             stale_if_error: settings.stale_if_error.duration(),
-            stale_if_disconnected: settings.stale_if_disconnected.duration(),
+            stale_if_disconnected: match settings.stale_if_disconnected {
+                Some(window) => window.duration(),
+                None if settings.stale_if_error.is_zero() => STALE_IF_DISCONNECTED,
+                None => Duration::ZERO,
+            },
             heuristic: settings.heuristic.then(|| Heuristic {
                 percent: u32::from(settings.heuristic_percent).min(100),
                 max: settings.heuristic_max.duration(),

@@ -48,9 +48,10 @@ pub struct RouteCacheSettings {
     /// say. Never used where the origin forbids stale responses.
     pub stale_if_error: Span,
     /// How long after its lifetime a response may be served when no server of the upstream can be reached or
-    /// none finishes its answer (RFC 9111 §4.2.4), even if the origin gives no `stale-if-error`. Never used where
-    /// the origin forbids stale responses.
-    pub stale_if_disconnected: Span,
+    /// none finishes its answer (RFC 9111 §4.2.4), when neither the origin nor `stale_if_error` here says how long. An
+    /// hour unless set. Never used where the origin forbids stale responses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stale_if_disconnected: Option<Span>,
     /// Guess a lifetime from Last-Modified when nobody gives one.
     pub heuristic: bool,
     /// The share of the time since Last-Modified that is guessed, in percent, 1 to 100.
@@ -81,7 +82,7 @@ impl Default for RouteCacheSettings {
             statuses: BTreeMap::new(),
             stale_while_revalidate: Span::default(),
             stale_if_error: Span::default(),
-            stale_if_disconnected: Span::default(),
+            stale_if_disconnected: None,
             heuristic: true,
             heuristic_percent: 10,
             heuristic_max: Span::secs(86_400),
@@ -224,7 +225,7 @@ impl RouteCacheSettings {
             ("min_ttl", self.min_ttl),
             ("stale_while_revalidate", Some(self.stale_while_revalidate)),
             ("stale_if_error", Some(self.stale_if_error)),
-            ("stale_if_disconnected", Some(self.stale_if_disconnected)),
+            ("stale_if_disconnected", self.stale_if_disconnected),
             ("heuristic_max", Some(self.heuristic_max)),
         ] {
             check_time(time, &at.key(key), out);

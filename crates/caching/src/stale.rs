@@ -33,9 +33,15 @@ impl StaleWindows {
             return Self { forbidden, ..Self::default() };
         }
         let route_may = !directives.s_maxage.is_present();
+        // The origin's own word about failures counts for this one too.
+        let origin_silent = !directives.stale_if_error.is_present();
         Self {
             forbidden,
-            if_disconnected: if route_may { policy.stale_if_disconnected } else { Duration::ZERO },
+            if_disconnected: if route_may && origin_silent {
+                policy.stale_if_disconnected
+            } else {
+                Duration::ZERO
+            },
             while_revalidate: window(
                 directives.stale_while_revalidate,
                 policy.stale_while_revalidate,
@@ -45,10 +51,10 @@ impl StaleWindows {
         }
     }
 
-    /// Whether all are closed.
+    /// Whether nobody foresees that it is served stale. Standing in for an origin that is gone is not foreseen.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.while_revalidate.is_zero() && self.if_error.is_zero() && self.if_disconnected.is_zero()
+        self.while_revalidate.is_zero() && self.if_error.is_zero()
     }
 
     /// [`Self::while_revalidate`] in whole seconds, at most 2^31.
@@ -122,12 +128,14 @@ mod tests {
         let windows = |value| {
             StaleWindows::of(&ResponseDirectives::effective(&headers(&[("cache-control", value)])), &policy)
         };
-        let open = windows("max-age=1, stale-if-error=5");
+        let open = windows("max-age=1");
         assert_eq!(
             (open.if_disconnected.as_secs(), open.if_error.as_secs(), open.forbidden),
-            (3600, 5, false)
+            (3600, 0, false)
         );
         assert_eq!(open.in_place_of_failure_secs(), 3600);
+        assert_eq!(windows("max-age=1, stale-if-error=5").in_place_of_failure_secs(), 5);
+        assert_eq!(windows("max-age=1, stale-if-error=0").in_place_of_failure_secs(), 0);
         for forbidding in ["must-revalidate", "proxy-revalidate", "no-cache", "s-maxage=1"] {
             let closed = windows(forbidding);
             assert!(closed.if_disconnected.is_zero() && closed.forbidden, "{forbidding}");
@@ -141,8 +149,9 @@ mod tests {
     }
 
     #[test]
-    fn without_settings_nothing_stale_is_served() {
-        let closed = StaleWindows::of(&ResponseDirectives::default(), &CachePolicy::default());
-        assert!(closed.is_closed());
+    fn without_settings_only_an_origin_that_is_gone_is_stood_in_for() {
+        let windows = StaleWindows::of(&ResponseDirectives::default(), &CachePolicy::default());
+        assert!(windows.while_revalidate.is_zero() && windows.if_error.is_zero());
+        assert_eq!(windows.if_disconnected.as_secs(), 3600);
     }
 }

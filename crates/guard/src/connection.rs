@@ -5,7 +5,7 @@
 //! stands; the front door's stream reads that and times accordingly.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub struct ConnectionState {
     phase: AtomicU8,
     line_fault: AtomicU8,
     requests: AtomicU32,
+    /// The Date of the next final response in seconds since 1970; 0 when it may have the current one.
+    date: AtomicU64,
 }
 
 impl ConnectionState {
@@ -79,6 +81,7 @@ impl ConnectionState {
     /// The request head is complete. Called by the proxy as soon as it sees the request; `body` says whether a
     /// body is to come. Nothing changes on an HTTP/2 or upgraded connection.
     pub fn head_complete(&self, body: bool) {
+        self.date.store(0, Ordering::Relaxed);
         if self.phase() != Phase::Streaming {
             self.requests.fetch_add(1, Ordering::Relaxed);
             self.set(if body { Phase::Body } else { Phase::Serving });
@@ -132,6 +135,28 @@ impl ConnectionState {
     #[must_use]
     pub fn requests(&self) -> u32 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// The next final response has this Date, in seconds since 1970. Called by the proxy: Pingora writes the time of
+    /// sending into every response, and a cache must not change the Date of what it stored.
+    pub fn note_date(&self, seconds: u64) {
+        self.date.store(seconds, Ordering::Relaxed);
+    }
+
+    /// The Date that was noted, once. Called by the stream when it sees the response's head.
+    #[must_use]
+    pub fn take_date(&self) -> Option<u64> {
+        // Most responses have the current date: a load costs less than a swap.
+        if self.date.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        Some(self.date.swap(0, Ordering::Relaxed)).filter(|seconds| *seconds > 0)
+    }
+
+    /// Whether a Date was noted and not taken yet.
+    #[must_use]
+    pub fn has_date(&self) -> bool {
+        self.date.load(Ordering::Relaxed) != 0
     }
 
     fn set(&self, phase: Phase) {

@@ -99,6 +99,8 @@ pub(crate) struct UpstreamFacts {
     pub(crate) silence: Option<SilenceWatch>,
     /// The next try is paid for.
     pub(crate) retry_granted: bool,
+    /// Interim responses that came.
+    pub(crate) interim: u32,
     /// The latest try was counted.
     pub(crate) reported: bool,
 }

@@ -17,7 +17,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, PurgeStatus, RangeType, Session};
 
 use crate::context::Context;
-use crate::phases::{admit, fetch, invalidate, lookup, record, respond, route, select, store};
+use crate::phases::{admit, fetch, interim, invalidate, lookup, record, respond, route, select, store};
 use crate::plan::Plan;
 
 /// The proxy application.
@@ -183,6 +183,9 @@ impl ProxyHttp for Seawall {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        if interim::forward(session, response, ctx).await? {
+            return Ok(());
+        }
         store::received(session, response, ctx)?;
         invalidate::after(session, response, ctx).await;
         Ok(())

@@ -17,6 +17,7 @@ use pingora_core::protocols::{
 use seawall_guard::Phase;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use super::date;
 use super::reading::PREFACE;
 use super::{Answered, DoorStream, Transport};
 
@@ -72,6 +73,13 @@ impl AsyncWrite for DoorStream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.note_answer();
+        if this.state.has_date()
+            && let Some(head) = bufs.iter().find(|buf| !buf.is_empty())
+            && date::is_final_head(head)
+            && let Some(seconds) = this.state.take_date()
+        {
+            return Poll::Ready(Ok(this.output.gather_dated(head, seconds)));
+        }
         let outcome = this.output.poll_write(&mut this.transport, cx, bufs);
         this.within_time(cx, outcome)
     }

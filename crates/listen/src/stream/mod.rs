@@ -10,6 +10,7 @@
 //! poll has to wait.
 
 mod alarm;
+mod date;
 mod io;
 mod line;
 mod linger;

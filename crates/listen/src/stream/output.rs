@@ -10,6 +10,7 @@ use bytes::{Buf, BytesMut};
 use seawall_guard::Deadlines;
 
 use super::alarm::Alarm;
+use super::date;
 use super::meter::{Meter, Slow};
 use super::transport::Transport;
 use crate::observer::Cut;
@@ -85,7 +86,7 @@ impl Output {
                 if self.gathered.is_empty() && first >= limit {
                     return self.poll_direct(transport, cx, bufs);
                 }
-                let room = limit - self.gathered.len();
+                let room = limit.saturating_sub(self.gathered.len());
                 if room > 0 {
                     return Poll::Ready(Ok(self.gather(bufs, room)));
                 }
@@ -97,6 +98,14 @@ impl Output {
                 }
             }
         }
+    }
+
+    /// Gathers a response's head with another date in it. It may go beyond the limit: it is one head.
+    pub(super) fn gather_dated(&mut self, head: &[u8], seconds: u64) -> usize {
+        let from = self.gathered.len();
+        self.gathered.extend_from_slice(head);
+        date::replace(&mut self.gathered[from..], seconds);
+        head.len()
     }
 
     /// Sends what was gathered and `bufs` in one call; says how much of `bufs` went.

@@ -2,6 +2,7 @@
 
 pub(crate) mod admit;
 pub(crate) mod fetch;
+pub(crate) mod interim;
 pub(crate) mod invalidate;
 pub(crate) mod lookup;
 pub(crate) mod record;

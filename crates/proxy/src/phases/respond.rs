@@ -4,14 +4,15 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use http::StatusCode;
-use http::header::{AGE, CONTENT_LENGTH, VIA};
+use http::header::{AGE, CONTENT_LENGTH, DATE, VIA};
 use pingora_cache::{CacheMeta, CachePhase};
 use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, PurgeStatus, RangeType, Session, range_header_filter};
 use seawall_caching::status::{self, CACHE_STATUS};
 use seawall_caching::validation::{self, Outcome};
-use seawall_caching::{LifetimeSource, Request, Response};
+use seawall_caching::{LifetimeSource, Request, Response, http_date};
+use seawall_guard::current_connection;
 use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
@@ -51,7 +52,19 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         let value = cache_status::describe(&ctx.cache, phase, response.status).value(&response.headers);
         response.insert_header(CACHE_STATUS, value)?;
     }
+    keep_date(response);
     finish_header(session, response, ctx)
+}
+
+/// Pingora writes the time of sending into every response; the front door puts the origin's date back. There is no
+/// such place over HTTP/2.
+fn keep_date(response: &ResponseHeader) {
+    let Some(connection) = current_connection() else { return };
+    let date = response.headers.get(DATE).and_then(|date| http_date(date.as_bytes(), SystemTime::now()));
+    let seconds = date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+    if let Some(seconds) = seconds {
+        connection.note_date(seconds.as_secs());
+    }
 }
 
 /// What Pingora knows of the cache's part.

@@ -84,7 +84,7 @@ fn retry_on_status(session: &Session, status: u16, ctx: &mut Context) -> Result<
     Ok(())
 }
 
-fn strip_hop_by_hop(response: &mut ResponseHeader) {
+pub(crate) fn strip_hop_by_hop(response: &mut ResponseHeader) {
     let upgrading = response.status == StatusCode::SWITCHING_PROTOCOLS;
     let nominated: Vec<HeaderName> = response
         .headers
