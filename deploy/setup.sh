@@ -36,14 +36,32 @@ stop_services() {
 # The Python programs of the tests get what they import from a folder of their own, pinned; the system's Python
 # stays as it is.
 python_packages() {
-  local wanted=$1 venv=${CARGO_TARGET_DIR:-target}/test-venv
-  if [ -x "$venv/bin/python" ] && cmp -s "$wanted" "$venv/requirements.txt"; then return 0; fi
-  echo "installing: $(grep -v '^#' "$wanted" | paste -sd' ') in $venv"
+  local wanted venv=${CARGO_TARGET_DIR:-target}/test-venv
+  wanted=$(cat "$@")
+  if [ -x "$venv/bin/python" ] && [ "$wanted" = "$(cat "$venv/requirements.txt" 2>/dev/null)" ]; then return 0; fi
+  echo "installing: $(grep -v '^#' <<<"$wanted" | sort -u | paste -sd' ') in $venv"
   rm -rf "$venv"
   /usr/bin/python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: -r "$wanted"
-  cp "$wanted" "$venv/requirements.txt"
+  # sniffpy comes as source only: plain Python, nothing to compile.
+  "$venv/bin/pip" install -qq --disable-pip-version-check --no-deps --use-pep517 \
+    --only-binary :all: --no-binary sniffpy --no-cache-dir "${@/#/--requirement=}"
+  printf '%s\n' "$wanted" >"$venv/requirements.txt"
 }
+
+# The suite for HTTP caches, by its lock file. Any Node will do; without one, Debian's comes.
+cache_suite() {
+  local source=tests/conformance/http-cache-tests target=${CARGO_TARGET_DIR:-target}/http-cache-tests
+  cmp -s "$source/package-lock.json" "$target/installed.json" && return 0
+  echo "installing: http-cache-tests in $target"
+  rm -rf "$target"
+  mkdir -p "$target"
+  cp -r "$source"/{package.json,package-lock.json,.npmrc,no-npm} "$target"
+  (cd "$target" && npm ci --silent)
+  cp "$source/package-lock.json" "$target/installed.json"
+}
+
+node=()
+{ command -v node && command -v npm; } >/dev/null || node=(nodejs npm)
 
 case "${1:-}" in
   build)
@@ -54,9 +72,10 @@ case "${1:-}" in
     }
     ;;
   test)
-    packages curl nginx-light nghttp2-client python3 python3-venv ca-certificates
+    packages curl nginx-light nghttp2-client python3 python3-venv ca-certificates "${node[@]}"
     stop_services nginx
-    python_packages tests/interop/requirements.txt
+    python_packages tests/interop/requirements.txt tests/conformance/requirements.txt
+    cache_suite
     ;;
   bench)
     packages nginx-light haproxy nghttp2-client wrk python3 curl
