@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, StatusCode};
 
 use crate::key::KeyPolicy;
+use crate::range::MOST_RANGES;
 use crate::settings::{RouteCacheSettings, SetCookie, StatusSelector};
 
 /// Why settings cannot be compiled. Checked settings always can.
@@ -40,6 +41,7 @@ pub struct CachePolicy {
     pub(crate) set_cookie: SetCookie,
     pub(crate) vary_ignore: Vec<HeaderName>,
     pub(crate) honor_request_directives: bool,
+    max_ranges: usize,
     key: KeyPolicy,
 }
 
@@ -93,6 +95,7 @@ impl CachePolicy {
             set_cookie: settings.set_cookie,
             vary_ignore,
             honor_request_directives: settings.honor_request_directives,
+            max_ranges: settings.max_ranges.min(MOST_RANGES),
             key,
         }
     }
@@ -101,6 +104,12 @@ impl CachePolicy {
     #[must_use]
     pub fn enabled(&self) -> bool {
         self.enabled
+    }
+
+    /// Ranges that one request may ask for; with more it gets the whole.
+    #[must_use]
+    pub fn max_ranges(&self) -> usize {
+        self.max_ranges
     }
 
     /// How the route names its stored responses.

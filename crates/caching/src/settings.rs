@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::MAX_DELTA;
 use crate::key::KeySettings;
+use crate::range::{DEFAULT_MAX_RANGES, MOST_RANGES};
 use crate::storability::NEVER_STORED;
 
 /// How a route uses the cache. May be shortened to `cache: off`, `cache: on`, or `cache: 1h` (a `ttl`).
@@ -67,6 +68,9 @@ pub struct RouteCacheSettings {
     /// Heed Cache-Control (`no-cache`, `no-store`, `max-age`, `min-fresh`, `max-stale`) and Pragma of
     /// requests. Off, because it lets any client send its requests past the cache. `only-if-cached` always counts.
     pub honor_request_directives: bool,
+    /// Ranges that one request may ask for; one that asks for more gets the whole response. 0 switches ranges off.
+    /// At most 64.
+    pub max_ranges: usize,
     /// What tells two stored responses apart.
     pub key: KeySettings,
 }
@@ -89,6 +93,7 @@ impl Default for RouteCacheSettings {
             set_cookie: SetCookie::default(),
             vary_ignore: Vec::new(),
             honor_request_directives: false,
+            max_ranges: DEFAULT_MAX_RANGES,
             key: KeySettings::default(),
         }
     }
@@ -213,6 +218,10 @@ impl RouteCacheSettings {
         if self.set_cookie == SetCookie::Store {
             out.warning(&at.key("set_cookie"), "every client will get the cookie of the first one")
                 .hint("write `strip` unless the cookie is the same for everyone");
+        }
+        if self.max_ranges > MOST_RANGES {
+            out.error(&at.key("max_ranges"), format!("more than {MOST_RANGES} ranges of one request"))
+                .hint("each range costs a client six bytes to ask for, and a seek and a head to answer");
         }
         self.key.check(&at.key("key"), out);
     }

@@ -55,8 +55,8 @@ pub(crate) struct CacheFacts {
     pub(crate) terms: Terms,
     /// When the request began in the history of purges: an answer older than a purge is not stored.
     pub(crate) epoch: Option<Epoch>,
-    /// The client's If-Match or If-Unmodified-Since does not hold: 412.
-    pub(crate) precondition_failed: bool,
+    /// The response is not what the client gets.
+    pub(crate) instead: Option<Instead>,
     /// Something is stored for the URI, but for other request fields.
     pub(crate) vary_missed: bool,
     /// What was found was stale.
@@ -69,6 +69,15 @@ pub(crate) struct CacheFacts {
     pub(crate) discard: bool,
     /// The 304's own fields, for a full update of the stored ones (RFC 9111 §3.2).
     pub(crate) not_modified: Option<Box<pingora_http::ResponseHeader>>,
+}
+
+/// An answer without content in the place of a response that is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Instead {
+    /// The client's If-Match or If-Unmodified-Since does not hold: 412.
+    PreconditionFailed,
+    /// The client asks for bytes beyond this length: 416.
+    Unsatisfiable(usize),
 }
 
 /// Whether the response went into the store.

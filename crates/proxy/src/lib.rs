@@ -11,6 +11,7 @@
 //! | `select` | which server of the pool; retries |
 //! | `fetch` | what the origin is sent |
 //! | `store` | what of the origin's answer may be kept, and for how long |
+//! | `ranges` | which bytes the client is sent |
 //! | `respond` | what the client is sent, also when something failed |
 //! | `record` | metrics and the access log |
 //!

@@ -17,7 +17,9 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, PurgeStatus, RangeType, Session};
 
 use crate::context::Context;
-use crate::phases::{admit, fetch, interim, invalidate, lookup, record, respond, route, select, store};
+use crate::phases::{
+    admit, fetch, interim, invalidate, lookup, ranges, record, respond, route, select, store,
+};
 use crate::plan::Plan;
 
 /// The proxy application.
@@ -116,9 +118,9 @@ impl ProxyHttp for Seawall {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        _: &mut Context,
+        ctx: &mut Context,
     ) -> RangeType {
-        respond::range(session, response)
+        ranges::cut(session, response, ctx)
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {

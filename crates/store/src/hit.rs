@@ -48,6 +48,17 @@ impl Hit {
     }
 }
 
+/// The length in bytes of the body that `handler` reads, when that is known: it is stored, or its head says so.
+///
+/// A response that came without Content-Length has a length once it is complete.
+#[must_use]
+pub fn stored_length(handler: &HitHandler) -> Option<u64> {
+    match &handler.as_any().downcast_ref::<Hit>()?.source {
+        Source::Whole(object) => Some(object.body.len()),
+        Source::Filling { fill, .. } => fill.expected,
+    }
+}
+
 impl Drop for Hit {
     fn drop(&mut self) {
         if let Source::Filling { fill, owner, .. } = &self.source {

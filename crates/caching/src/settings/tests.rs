@@ -25,7 +25,7 @@ fn the_whole_map() {
     let all = read(
         "{ enabled: true, ttl: 1h, min_ttl: 1s, max_ttl: 1d, statuses: { 404: 10s, 5xx: 1s }, \
          stale_while_revalidate: 30s, stale_if_error: 1d, heuristic: false, heuristic_percent: 20, \
-         heuristic_max: 2d, set_cookie: strip, vary_ignore: [Origin], honor_request_directives: true, \
+         heuristic_max: 2d, set_cookie: strip, vary_ignore: [Origin], honor_request_directives: true, max_ranges: 8, \
          key: { query: { exclude: [utm_*] }, headers: [X-A], cookies: [c] } }",
     );
     assert_eq!(all.statuses[&StatusSelector::Exact(404)], Span::secs(10));
@@ -56,6 +56,7 @@ fn problems_are_found_where_they_are() {
         ("{ vary_ignore: ['a b'] }", "cache.vary_ignore[0]: `a b` cannot"),
         ("{ vary_ignore: [Cookie] }", "cache.vary_ignore[0]: ignoring `Cookie`"),
         ("{ set_cookie: store }", "cache.set_cookie: every client"),
+        ("{ max_ranges: 65 }", "cache.max_ranges: more than 64"),
         ("{ key: { headers: [''] } }", "cache.key.headers[0]: `` cannot"),
     ] {
         let found = found(yaml);

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use http::StatusCode;
-use http::header::{AGE, CONTENT_LENGTH, DATE, VIA};
+use http::header::{AGE, DATE, VIA};
 use pingora_cache::{CacheMeta, CachePhase};
 use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
-use pingora_proxy::{FailToProxy, PurgeStatus, RangeType, Session, range_header_filter};
+use pingora_proxy::{FailToProxy, PurgeStatus, Session};
 use seawall_caching::status::{self, CACHE_STATUS};
 use seawall_caching::validation::{self, Outcome};
 use seawall_caching::{LifetimeSource, Request, Response, http_date};
@@ -17,21 +17,14 @@ use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
 use crate::cache_status;
-use crate::context::Context;
+use crate::context::{Context, Instead};
 use crate::failure::Failure;
-use crate::phases::lookup;
-
-/// Ranges of one request before the whole response is sent instead: many small ones cost far more than they
-/// bring.
-const MAX_RANGES: usize = 5;
+use crate::phases::{lookup, ranges};
 
 /// Any response on its way to the client, from the store or from the origin.
 pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
-    }
-    if ctx.cache.precondition_failed {
-        response.set_status(StatusCode::PRECONDITION_FAILED)?;
     }
     classify(session, ctx);
     note_cache(session, ctx);
@@ -132,25 +125,14 @@ pub(crate) fn not_modified(session: &Session, response: &ResponseHeader, ctx: &m
         .and_then(lookup::facts)
         .map_or(now, |facts| facts.freshness.received);
     match validation::evaluate(&request, &stored, received, now) {
-        Outcome::Continue => false,
-        Outcome::NotModified => true,
-        Outcome::PreconditionFailed => {
-            // Pingora knows one way to leave out the body: a 304. The status is put right when the header goes out.
-            ctx.cache.precondition_failed = true;
-            true
+        Outcome::NotModified => return true,
+        Outcome::PreconditionFailed => ctx.cache.instead = Some(Instead::PreconditionFailed),
+        Outcome::Continue => {
+            ctx.cache.instead = ranges::unsatisfiable(session, response, ctx).map(Instead::Unsatisfiable);
         }
     }
-}
-
-/// The ranges to send.
-pub(crate) fn range(session: &Session, response: &mut ResponseHeader) -> RangeType {
-    let request = session.req_header();
-    // Pingora subtracts from the length of an empty body.
-    let empty = response.headers.get(CONTENT_LENGTH).is_none_or(|length| length.as_bytes() == b"0");
-    if empty || !validation::range_applies(&request.headers, &response.headers, SystemTime::now()) {
-        return RangeType::None;
-    }
-    range_header_filter(request, response, Some(MAX_RANGES))
+    // Pingora knows one way to leave out the body: a 304. `ranges::cut` puts the status right.
+    ctx.cache.instead.is_some()
 }
 
 /// The answer to a PURGE.
