@@ -58,7 +58,7 @@ fn check_front(settings: &Settings, document: &Document, out: &mut Diagnostics) 
         check_listeners(&listeners, &at, out);
     }
     if let Some(address) = settings.metrics.as_ref().and_then(|metrics| metrics.address())
-        && listeners.iter().any(|listener| listener.address == ListenAddress::Tcp(address))
+        && listeners.iter().any(|listener| listener.address.overlaps(&ListenAddress::Tcp(address)))
     {
         out.error(
             &Path::root().key("metrics").key("listen"),

@@ -6,6 +6,7 @@ mod commands;
 mod load;
 mod observe;
 mod plan;
+mod scrape;
 mod server;
 mod settings;
 

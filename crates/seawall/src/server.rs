@@ -8,16 +8,16 @@ use async_trait::async_trait;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
 use pingora::services::background::{BackgroundService, background_service};
-use pingora_core::services::listening::Service as ListeningService;
 use seawall_listen::{BoundListener, Door, DoorObserver, Gate, ListenError};
 use seawall_proxy::{Plan, Seawall, UpstreamKind};
 use seawall_telemetry::metrics::{BuildInfo, Metrics};
-use seawall_telemetry::{AccessLog, MetricsApp, process_log};
+use seawall_telemetry::{AccessLog, process_log};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::observe::{Certificates, OpenConnections, Pools, Store, Watch};
 use crate::plan::{self, PlanError, Upstreams};
+use crate::scrape::{self, Scrapes};
 use crate::settings::Settings;
 
 /// Why the server did not start.
@@ -27,8 +27,8 @@ pub(crate) enum StartError {
     Plan(#[from] PlanError),
     #[error("{0}")]
     Listen(#[from] ListenError),
-    #[error("cannot listen on {address} for metrics: {source}")]
-    Metrics { address: std::net::SocketAddr, source: std::io::Error },
+    #[error("metrics: {0}")]
+    Metrics(ListenError),
     #[error(transparent)]
     Log(#[from] process_log::LogError),
     #[error("cannot watch for signals: {0}")]
@@ -52,6 +52,7 @@ pub(crate) fn run(settings: &Settings) -> Result<(), StartError> {
     let built = plan::build(settings, Arc::clone(&metrics))?;
     let bound: Vec<BoundListener> =
         settings.listeners.iter().map(BoundListener::bind).collect::<Result<_, _>>()?;
+    let scrapes = scrapes(settings, &metrics)?;
     let threads = settings
         .server
         .threads
@@ -73,8 +74,8 @@ pub(crate) fn run(settings: &Settings) -> Result<(), StartError> {
         draining.clone(),
     ));
     server.add_service(background_service("upstreams", Upkeep { upstreams: built.upstreams, draining }));
-    if let Some(address) = settings.metrics.as_ref().and_then(|metrics| metrics.address()) {
-        server.add_service(metrics_service(address, Arc::clone(&metrics))?);
+    if let Some(scrapes) = scrapes {
+        server.add_service(scrapes);
     }
     metrics.config_loaded(1, began.elapsed());
     let stop = Stop {
@@ -170,21 +171,12 @@ impl<A: pingora::apps::ServerApp + Send + Sync + 'static> pingora::services::Ser
     }
 }
 
-/// Binds here, so that a port in use is a sentence and not a panic.
-fn metrics_service(
-    address: std::net::SocketAddr,
-    metrics: Arc<Metrics>,
-) -> Result<ListeningService<pingora::apps::http_app::HttpServer<MetricsApp>>, StartError> {
-    let failed = |source| StartError::Metrics { address, source };
-    // Pingora binds by name and panics when it cannot: try first, and leave it a free port.
-    drop(std::net::TcpListener::bind(address).map_err(failed)?);
-    let mut service = ListeningService::new(
-        "metrics".to_owned(),
-        pingora::apps::http_app::HttpServer::new_app(MetricsApp::new(metrics)),
-    );
-    service.threads = Some(1);
-    service.add_tcp(&address.to_string());
-    Ok(service)
+/// The metrics' own door, bound; `None` when nobody wants one.
+fn scrapes(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Door<Scrapes>>, StartError> {
+    let Some(wanted) = &settings.metrics else { return Ok(None) };
+    let Some(address) = wanted.address() else { return Ok(None) };
+    let bound = scrape::bind(address).map_err(StartError::Metrics)?;
+    Ok(Some(scrape::service(bound, wanted, &settings.limits, Arc::clone(metrics))))
 }
 
 /// Discovery and health of every pool.

@@ -8,13 +8,22 @@ use seawall_config::{Diagnostics, Path};
 use serde::{Deserialize, Serialize};
 
 /// Numbers for Prometheus, on a listener of their own.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsSettings {
     /// Address and port that answer `GET /metrics` and `GET /healthz`, such as `127.0.0.1:9091` or
     /// `[::1]:9091`. Without it nothing listens. Whoever reaches the port can read the numbers: keep it off the internet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
+    /// Connections to that address open at once; further ones are closed as soon as they are accepted, and counted as
+    /// `metrics_connections` in `seawall_http_requests_refused_total`. They do not count in `limits.max_connections`.
+    pub max_connections: u32,
+}
+
+impl Default for MetricsSettings {
+    fn default() -> Self {
+        Self { listen: None, max_connections: 64 }
+    }
 }
 
 impl MetricsSettings {
@@ -26,6 +35,13 @@ impl MetricsSettings {
 
     /// Reports what is wrong with the settings at `at`.
     pub fn check(&self, at: &Path, out: &mut Diagnostics) {
+        if self.max_connections == 0 {
+            out.error(
+                &at.key("max_connections"),
+                "`max_connections` cannot be 0: nobody could read the metrics",
+            )
+            .hint("remove the line for the default");
+        }
         let Some(text) = &self.listen else { return };
         let key = at.key("listen");
         match self.address() {

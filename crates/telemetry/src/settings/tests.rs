@@ -8,7 +8,7 @@ fn found(check: impl FnOnce(&Path, &mut Diagnostics)) -> Vec<(Severity, String, 
 }
 
 fn metrics(listen: &str) -> Vec<(Severity, String, String)> {
-    let settings = MetricsSettings { listen: Some(listen.to_owned()) };
+    let settings = MetricsSettings { listen: Some(listen.to_owned()), ..MetricsSettings::default() };
     found(|at, out| settings.check(at, out))
 }
 
@@ -17,6 +17,13 @@ fn defaults_are_sound() {
     assert_eq!(found(|at, out| MetricsSettings::default().check(at, out)), []);
     assert_eq!(found(|at, out| AccessLogSettings::default().check(at, out)), []);
     assert_eq!(found(|at, out| LogSettings::default().check(at, out)), []);
+}
+
+#[test]
+fn somebody_must_be_able_to_read_the_metrics() {
+    let none = MetricsSettings { max_connections: 0, ..MetricsSettings::default() };
+    let found = found(|at, out| none.check(at, out));
+    assert_eq!((found.len(), found[0].1.as_str()), (1, "it.max_connections"));
 }
 
 #[test]
