@@ -32,7 +32,8 @@ const MAX_REQUEST_ID: usize = 128;
 #[serde(deny_unknown_fields, default)]
 pub struct ForwardingSettings {
     /// Networks of your own proxies. Their `X-Forwarded-*`, `Forwarded` and request id are kept and extended;
-    /// everyone else's are overwritten.
+    /// everyone else's are overwritten. Their `X-Forwarded-For` and `X-Forwarded-Proto` say who the client is and
+    /// whether it came over TLS.
     pub trusted: Vec<Cidr>,
     /// The name of this proxy in `Via`, `Forwarded: by=` and `CDN-Loop`. Seawalls in front of each other need
     /// different names: a request that has passed this name already is a loop and gets 508.

@@ -52,6 +52,8 @@ pub struct RoutePlan {
     pub name: Arc<str>,
     /// What answers.
     pub action: Action,
+    /// Answers instead of `action` wherever it applies: `https: true` on requests that came without TLS.
+    pub to_https: Option<Box<Redirect>>,
     /// Changes the path on the way to the upstream.
     pub rewrite: Option<Rewrite>,
     /// Changes the request on the way to the upstream.

@@ -25,8 +25,9 @@ pub struct RedirectSettings {
     pub to: Option<String>,
     /// The status: 301, 302, 303, 307 or 308. 307 and 308 keep method and body; 301 and 308 are permanent.
     pub status: u16,
-    /// Instead of `to`: the same address with `https`, port 443. Requests that came over TLS are not
-    /// redirected and go on with the rest of the route.
+    /// Instead of `to`: the same address with `https`, port 443. Requests that came over TLS, to us or to a
+    /// trusted proxy in front, are not redirected: the route's `upstream` or `respond` answers them, and without
+    /// either they get 404.
     pub https: bool,
 }
 
@@ -80,7 +81,7 @@ pub enum RedirectError {
 /// What a redirect needs of the request.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestParts<'a> {
-    /// Whether the client's connection is TLS.
+    /// Whether the client came over TLS.
     pub tls: bool,
     /// The host, from [`normalize_host`](crate::normalize_host).
     pub host: &'a str,

@@ -73,9 +73,12 @@ fn check_all_sites(settings: &Settings, out: &mut Diagnostics) {
     let views: Vec<SiteView<'_>> =
         settings.sites.iter().enumerate().map(|(i, site)| view(site, root.index(i))).collect();
     check_sites(&views, out);
+    let tls = settings.listeners.iter().any(|listener| listener.tls.is_some());
     for (i, site) in settings.sites.iter().enumerate() {
         for (j, route) in site.routes.iter().enumerate() {
-            check_route(route, &root.index(i).key("routes").index(j), out);
+            let at = root.index(i).key("routes").index(j);
+            check_actions(route, tls, &at, out);
+            check_route(route, &at, out);
         }
     }
 }
@@ -120,14 +123,26 @@ impl RouteSettings {
     }
 }
 
-fn check_route(route: &RouteSettings, at: &Path, out: &mut Diagnostics) {
+/// One action a route; only `https: true`, which is for requests without TLS, stands beside another. `tls` is whether
+/// any listener speaks TLS.
+fn check_actions(route: &RouteSettings, tls: bool, at: &Path, out: &mut Diagnostics) {
+    let to_https = route.redirect.as_ref().is_some_and(|redirect| redirect.https);
     let actions = [
         ("upstream", route.upstream.is_some()),
-        ("redirect", route.redirect.is_some()),
+        ("redirect", route.redirect.is_some() && !to_https),
         ("respond", route.respond.is_some()),
     ];
     let given: Vec<&str> = actions.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
     match given[..] {
+        [] if to_https && !tls => {}
+        [] if to_https => {
+            out.warning(
+                &at.key("redirect"),
+                "requests over TLS get 404 here: `https: true` is for the others",
+            )
+            .on_key()
+            .hint("add the `upstream` or `respond` that answers over TLS");
+        }
         [] => {
             out.error(at, "the route has no action").hint("add one of `upstream`, `redirect` and `respond`");
         }
@@ -135,9 +150,12 @@ fn check_route(route: &RouteSettings, at: &Path, out: &mut Diagnostics) {
         [first, second, ..] => {
             out.error(&at.key(second), format!("the route has `{first}` and `{second}`"))
                 .on_key()
-                .hint("a route has one action");
+                .hint("a route has one action; only `redirect: { https: true }` stands beside another");
         }
     }
+}
+
+fn check_route(route: &RouteSettings, at: &Path, out: &mut Diagnostics) {
     if route.upstream.is_none() {
         for (key, given) in [
             ("cache", route.cache.as_ref().is_some_and(|cache| cache.enabled)),

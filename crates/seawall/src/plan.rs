@@ -137,13 +137,16 @@ fn route_plan(
     limits: &Limits,
 ) -> Result<RoutePlan, PlanError> {
     let name = route.label();
-    let action = if let Some(upstream) = &route.upstream {
-        let found = upstreams.get(upstream);
-        Action::Forward(found.cloned().ok_or_else(|| PlanError::NoUpstream(name.clone(), upstream.clone()))?)
-    } else if let Some(redirect) = &route.redirect {
-        Action::Redirect(Box::new(Redirect::new(redirect)?))
+    let redirect =
+        route.redirect.as_ref().map(|redirect| Redirect::new(redirect).map(Box::new)).transpose()?;
+    let (action, to_https) = if let Some(upstream) = &route.upstream {
+        let found = upstreams.get(upstream).cloned();
+        let found = found.ok_or_else(|| PlanError::NoUpstream(name.clone(), upstream.clone()))?;
+        (Action::Forward(found), redirect)
     } else if let Some(respond) = &route.respond {
-        Action::Respond(Box::new(respond.compile()?))
+        (Action::Respond(Box::new(respond.compile()?)), redirect)
+    } else if let Some(redirect) = redirect {
+        (Action::Redirect(redirect), None)
     } else {
         return Err(PlanError::NoAction(name));
     };
@@ -153,6 +156,7 @@ fn route_plan(
         metrics: metrics.route(site, &name),
         name: name.into(),
         action,
+        to_https,
         rewrite: route.rewrite.as_ref().map(Rewrite::new).transpose()?,
         request_headers: route
             .request_headers

@@ -89,7 +89,8 @@ pub(crate) struct RouteSettings {
     /// Send the request to this pool of `upstreams`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) upstream: Option<String>,
-    /// Answer with a redirect.
+    /// Answer with a redirect. `redirect: { https: true }` may stand beside `upstream` or `respond`, which then answer
+    /// what came over TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) redirect: Option<Short<RedirectSettings>>,
     /// Answer from here.

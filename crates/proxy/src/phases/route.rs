@@ -6,7 +6,7 @@ use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::{Method, StatusCode};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
-use seawall_routing::{Outcome, RequestParts, normalize_host, normalize_path};
+use seawall_routing::{Outcome, Redirect, RequestParts, normalize_host, normalize_path};
 
 use crate::answer::Answer;
 use crate::context::Context;
@@ -16,11 +16,7 @@ use crate::plan::{Action, RoutePlan};
 pub(crate) async fn route(session: &mut Session, ctx: &mut Context) -> Result<bool> {
     locate(session, ctx)?;
     let purge = session.req_header().method.as_str() == "PURGE";
-    let found = if purge {
-        find(session, ctx, &Method::GET)
-    } else {
-        find(session, ctx, &session.req_header().method.clone())
-    };
+    let found = if purge { find(ctx, &Method::GET) } else { find(ctx, &session.req_header().method) };
     let route = match found? {
         Ok(route) => route,
         Err(answer) => {
@@ -34,6 +30,9 @@ pub(crate) async fn route(session: &mut Session, ctx: &mut Context) -> Result<bo
     }
     check_expectation(session, ctx)?;
     announce_body(session, ctx, &route)?;
+    if let Some(redirect) = route.to_https.as_ref().filter(|redirect| redirect.applies_to(ctx.https)) {
+        return send_elsewhere(session, ctx, redirect).await;
+    }
     match &route.action {
         Action::Forward(upstream) => {
             if let Some(pool) = upstream.pool() {
@@ -42,16 +41,12 @@ pub(crate) async fn route(session: &mut Session, ctx: &mut Context) -> Result<bo
             rewrite(ctx, &route)?;
             Ok(false)
         }
-        Action::Redirect(redirect) => {
-            let (path, query) = split(&ctx.target);
-            let parts = RequestParts { tls: ctx.https, host: &ctx.host, path, query };
-            let Some(location) = redirect.location(&parts, &ctx.captures) else {
-                return Err(refuse(ctx, 400, "unsafe_redirect"));
-            };
-            let location = location.to_str().unwrap_or("/").to_owned();
-            Answer::redirect(redirect.status().as_u16(), &location)?.send(session, ctx).await?;
+        // `https: true` and nothing beside it: over TLS nobody is there to answer.
+        Action::Redirect(redirect) if !redirect.applies_to(ctx.https) => {
+            nowhere(ctx, 404, "no_route")?.send(session, ctx).await?;
             Ok(true)
         }
+        Action::Redirect(redirect) => send_elsewhere(session, ctx, redirect).await,
         Action::Respond(response) => {
             let answer =
                 Answer { header: Box::new(response.header().clone()), body: response.body().clone() };
@@ -59,6 +54,17 @@ pub(crate) async fn route(session: &mut Session, ctx: &mut Context) -> Result<bo
             Ok(true)
         }
     }
+}
+
+async fn send_elsewhere(session: &mut Session, ctx: &mut Context, redirect: &Redirect) -> Result<bool> {
+    let (path, query) = split(&ctx.target);
+    let parts = RequestParts { tls: ctx.https, host: &ctx.host, path, query };
+    let Some(location) = redirect.location(&parts, &ctx.captures) else {
+        return Err(refuse(ctx, 400, "unsafe_redirect"));
+    };
+    let location = location.to_str().unwrap_or("/").to_owned();
+    Answer::redirect(redirect.status().as_u16(), &location)?.send(session, ctx).await?;
+    Ok(true)
 }
 
 fn refuse(ctx: &mut Context, status: u16, reason: &'static str) -> Box<Error> {
@@ -107,7 +113,7 @@ pub(crate) fn split(target: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn find(session: &Session, ctx: &mut Context, method: &Method) -> Result<Result<Arc<RoutePlan>, Answer>> {
+fn find(ctx: &mut Context, method: &Method) -> Result<Result<Arc<RoutePlan>, Answer>> {
     let plan = Arc::clone(&ctx.plan);
     let (path, _) = split(&ctx.target);
     let outcome = plan.router.find(&ctx.host, method, path);
@@ -124,10 +130,14 @@ fn find(session: &Session, ctx: &mut Context, method: &Method) -> Result<Result<
         Outcome::NoRoute { .. } => (404, "no_route"),
         Outcome::UnknownHost => (421, "unknown_host"),
     };
-    let _ = session;
+    nowhere(ctx, status, reason).map(Err)
+}
+
+/// The answer to a request that no route takes.
+fn nowhere(ctx: &mut Context, status: u16, reason: &'static str) -> Result<Answer> {
     ctx.error = reason;
-    plan.metrics.refused().inc(reason);
-    Ok(Err(Answer::error(status, ctx.id.as_str())?))
+    ctx.plan.metrics.refused().inc(reason);
+    Answer::error(status, ctx.id.as_str())
 }
 
 /// RFC 9110 §10.1.1: what is not understood is refused; `100-continue` is passed on.

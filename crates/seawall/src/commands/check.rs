@@ -81,10 +81,12 @@ fn action(route: &RouteSettings) -> String {
         },
         _ => String::new(),
     };
-    match (&route.upstream, &route.redirect, &route.respond) {
-        (Some(upstream), ..) => format!("upstream {upstream}{cached}"),
-        (_, Some(redirect), _) => format!("redirect {}", redirect.status),
-        (.., Some(respond)) => format!("respond {}", respond.status),
+    let to_https = route.redirect.as_ref().filter(|redirect| redirect.https);
+    let first = to_https.map_or(String::new(), |redirect| format!("to https ({}), else ", redirect.status));
+    match (&route.upstream, &route.respond, &route.redirect) {
+        (Some(upstream), ..) => format!("{first}upstream {upstream}{cached}"),
+        (_, Some(respond), _) => format!("{first}respond {}", respond.status),
+        (.., Some(redirect)) => format!("redirect {}", redirect.status),
         _ => "nothing".into(),
     }
 }
