@@ -56,7 +56,7 @@ pub fn invalidated(
 }
 
 /// The target of a reference that stays on the same origin (RFC 3986 §5.2), without its fragment.
-fn resolve(origin: &Origin<'_>, reference: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn resolve(origin: &Origin<'_>, reference: &[u8]) -> Option<Vec<u8>> {
     if reference.len() > MAX_REFERENCE {
         return None;
     }

@@ -42,6 +42,7 @@ pub mod invalidation;
 pub mod key;
 mod message;
 pub mod policy;
+pub mod post;
 pub mod range;
 pub mod request;
 pub mod settings;

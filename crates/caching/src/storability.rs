@@ -156,7 +156,7 @@ fn permitted(status: StatusCode, directives: &ResponseDirectives) -> Result<(), 
 }
 
 /// Whether the origin gives a lifetime, readable or not (RFC 9111 §3: Expires, max-age, s-maxage).
-fn names_a_lifetime(response: &Response<'_>, directives: &ResponseDirectives) -> bool {
+pub(crate) fn names_a_lifetime(response: &Response<'_>, directives: &ResponseDirectives) -> bool {
     directives.max_age.is_present()
         || directives.s_maxage.is_present()
         || (directives.heeds_expires() && response.headers.contains_key(header::EXPIRES))

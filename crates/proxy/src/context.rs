@@ -11,6 +11,7 @@ use seawall_telemetry::CacheResult;
 use seawall_upstream::{Selected, ServerId, SilenceWatch};
 
 use crate::forwarding::Client;
+use crate::phases::post::Copy;
 use crate::plan::{Plan, RoutePlan};
 use crate::request_id::RequestId;
 
@@ -34,6 +35,8 @@ pub struct Context {
     pub(crate) purge: bool,
     pub(crate) cache: CacheFacts,
     pub(crate) upstream: UpstreamFacts,
+    /// A POST response on its way into the store.
+    pub(crate) copy: Option<Box<Copy>>,
     pub(crate) first_byte: Option<Duration>,
     /// Why the request was refused or failed, as a fixed word.
     pub(crate) error: &'static str,
@@ -133,6 +136,7 @@ impl Context {
             purge: false,
             cache: CacheFacts::default(),
             upstream: UpstreamFacts::default(),
+            copy: None,
             first_byte: None,
             error: "",
         }

@@ -18,7 +18,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, PurgeStatus, Ra
 
 use crate::context::Context;
 use crate::phases::{
-    admit, fetch, interim, invalidate, lookup, ranges, record, respond, route, select, store,
+    admit, fetch, interim, invalidate, lookup, post, ranges, record, respond, route, select, store,
 };
 use crate::plan::Plan;
 
@@ -190,17 +190,20 @@ impl ProxyHttp for Seawall {
         }
         store::received(session, response, ctx)?;
         invalidate::after(session, response, ctx).await;
+        post::begin(session, response, ctx);
         Ok(())
     }
 
     fn upstream_response_body_filter(
         &self,
         _: &mut Session,
-        _: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
-        store::body_received(ctx, end).map(|()| None)
+        store::body_received(ctx, end)?;
+        post::piece(ctx, body.as_ref(), end);
+        Ok(None)
     }
 
     fn response_cache_filter(
@@ -227,6 +230,7 @@ impl ProxyHttp for Seawall {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         invalidate::discarded(session, ctx).await;
+        post::finish(ctx).await;
         record::record(session, error, ctx);
     }
 

@@ -3,6 +3,8 @@
 //! The stored response of a URI may belong to another route than the request that changed it (`POST` is often
 //! routed elsewhere than `GET`), so each target is routed anew, as a GET.
 
+use std::sync::Arc;
+
 use http::Method;
 use pingora_cache::CacheKey;
 use pingora_cache::storage::{PurgeTarget, PurgeType, Storage};
@@ -14,7 +16,7 @@ use seawall_routing::{Outcome, normalize_path};
 
 use crate::context::Context;
 use crate::phases::{lookup, route};
-use crate::plan::Plan;
+use crate::plan::{Plan, RoutePlan};
 
 /// Called with the head of every answer of an origin, before the client sees it: who has been told that a
 /// change was made does not get the old response afterwards.
@@ -28,7 +30,7 @@ pub(crate) async fn after(session: &Session, response: &ResponseHeader, ctx: &Co
     let origin = Origin { scheme: ctx.scheme(), authority: &authority, path_and_query: target.as_bytes() };
     for target in invalidation::invalidated(method, response.status, &origin, &response.headers) {
         let Ok(target) = String::from_utf8(target) else { continue };
-        if let Some(key) = key_of(&ctx.plan, &ctx.host, &origin, &target) {
+        if let Some((key, _)) = key_of(&ctx.plan, &ctx.host, &origin, &target) {
             remove(&ctx.plan, &key).await;
         }
     }
@@ -44,8 +46,13 @@ pub(crate) async fn discarded(session: &Session, ctx: &Context) {
     }
 }
 
-/// The key under which a GET for this target is stored, when it is.
-pub(crate) fn key_of(plan: &Plan, host: &str, origin: &Origin<'_>, target: &str) -> Option<CacheKey> {
+/// The key under which a GET for this target is stored, and its route, when that has a cache.
+pub(crate) fn key_of<'p>(
+    plan: &'p Plan,
+    host: &str,
+    origin: &Origin<'_>,
+    target: &str,
+) -> Option<(CacheKey, &'p Arc<RoutePlan>)> {
     let (path, query) = route::split(target);
     let path = normalize_path(path).ok()?;
     let Outcome::Route(found) = plan.router.find(host, &Method::GET, &path) else { return None };
@@ -58,7 +65,7 @@ pub(crate) fn key_of(plan: &Plan, host: &str, origin: &Origin<'_>, target: &str)
         target = rewrite.apply(&target, &found.captures).ok()?;
     }
     let key = policy.key().key(origin.scheme, origin.authority, target.as_bytes());
-    Some(CacheKey::new(key.primary, ""))
+    Some((CacheKey::new(key.primary, ""), found.route))
 }
 
 async fn remove(plan: &Plan, key: &CacheKey) {

@@ -9,7 +9,8 @@ use pingora_cache::{CacheMeta, NoCacheReason, RespCacheable};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use seawall_caching::{Request, Response, Times, storability, validation};
+use seawall_caching::{Admission, Request, Response, Times, storability, validation};
+use seawall_store::Epoch;
 use seawall_telemetry::metrics::UpstreamResult;
 use seawall_upstream::{Outcome, Reached};
 
@@ -154,10 +155,20 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
         ctx.cache.stored = Stored::No("too-large");
         return RespCacheable::Uncacheable(NoCacheReason::ResponseTooLarge);
     }
+    ctx.cache.stored = Stored::Yes;
+    RespCacheable::Cacheable(meta(header, admission, received, ctx.cache.epoch))
+}
+
+/// What the store keeps beside the body. `epoch`: when the request began in the history of purges.
+pub(crate) fn meta(
+    mut header: ResponseHeader,
+    admission: Admission,
+    received: SystemTime,
+    epoch: Option<Epoch>,
+) -> CacheMeta {
     for name in &admission.remove {
         header.remove_header(name);
     }
-    ctx.cache.stored = Stored::Yes;
     let mut meta = CacheMeta::new(
         admission.freshness.fresh_until(),
         received,
@@ -167,10 +178,10 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
     );
     let facts = Facts { freshness: admission.freshness, stale: admission.stale, vary: admission.vary };
     meta.extensions_mut().insert(Arc::new(facts));
-    if let Some(epoch) = ctx.cache.epoch {
+    if let Some(epoch) = epoch {
         meta.extensions_mut().insert(epoch);
     }
-    RespCacheable::Cacheable(meta)
+    meta
 }
 
 fn content_length(header: &ResponseHeader) -> Option<u64> {
