@@ -19,7 +19,7 @@ setup-test: setup ## install what the tests need: real clients and origins
 
 .PHONY: build
 build: setup ## build the release binary, target/release/seawall
-	cargo build --release --locked -p seawall
+	SEAWALL_REVISION="$$(git rev-parse --short=12 HEAD 2>/dev/null || true)" cargo build --release --locked -p seawall
 
 .PHONY: run
 run: build ## build and start Seawall on CONF (conf/seawall.yaml)
@@ -52,8 +52,9 @@ lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencie
 	cargo deny --locked --offline check licenses bans sources
 
 .PHONY: docs
-docs: ## write docs/reference.md and docs/seawall.schema.json from the settings types
+docs: ## write docs/reference.md, docs/metrics.md and docs/seawall.schema.json from what the program has
 	cargo run --locked -q -p seawall -- reference > docs/reference.md
+	cargo run --locked -q -p seawall -- reference metrics > docs/metrics.md
 	cargo run --locked -q -p seawall -- schema > docs/seawall.schema.json
 
 .PHONY: bench

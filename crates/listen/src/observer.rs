@@ -35,6 +35,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every reason.
+    pub const ALL: [Self; 4] = [Self::Total, Self::PerAddress, Self::Handshakes, Self::Address];
+
     /// The label for metrics.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -67,6 +70,17 @@ pub enum Cut {
 }
 
 impl Cut {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::HeadTimeout,
+        Self::HeadTooLarge,
+        Self::Idle,
+        Self::BodyStalled,
+        Self::BodyTooSlow,
+        Self::WriteStalled,
+        Self::ReadsTooSlowly,
+    ];
+
     /// The label for metrics.
     #[must_use]
     pub fn label(self) -> &'static str {
@@ -92,6 +106,9 @@ pub enum AcceptFault {
 }
 
 impl AcceptFault {
+    /// Every reason.
+    pub const ALL: [Self; 2] = [Self::Exhausted, Self::Other];
+
     /// The label for metrics.
     #[must_use]
     pub fn label(self) -> &'static str {

@@ -106,6 +106,9 @@ pub(crate) struct UpstreamFacts {
     pub(crate) began: Option<Instant>,
     /// When the latest try went out (RFC 9111 §4.2.3 `request_time`).
     pub(crate) requested: Option<SystemTime>,
+    /// When the latest try had its connection, from which on the server has the request.
+    pub(crate) sent: Option<Instant>,
+    /// From then to the head of the answer.
     pub(crate) first_byte: Option<Duration>,
     pub(crate) took: Option<Duration>,
     pub(crate) silence: Option<SilenceWatch>,

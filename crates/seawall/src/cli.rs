@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Where the configuration is when nobody says.
 const DEFAULT_CONFIG: &str = "/etc/seawall/seawall.yaml";
@@ -27,8 +27,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Say which site, route, upstream, server and cache rule a request would take, and why
     Explain(ExplainArgs),
-    /// Print the reference of every setting as Markdown
-    Reference,
+    /// Print the reference of every setting, or of every metric, as Markdown
+    Reference(ReferenceArgs),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
 }
@@ -74,6 +74,23 @@ pub(crate) struct ExplainArgs {
     /// The client's address
     #[arg(long, value_name = "ADDRESS", default_value = "192.0.2.1")]
     pub(crate) client: std::net::IpAddr,
+}
+
+/// `seawall reference`.
+#[derive(Debug, Args)]
+pub(crate) struct ReferenceArgs {
+    /// Of what
+    #[arg(value_enum, default_value = "settings")]
+    pub(crate) of: Subject,
+}
+
+/// What there is a reference of.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Subject {
+    /// The keys of the configuration file
+    Settings,
+    /// The families at `/metrics`
+    Metrics,
 }
 
 /// Reads the command line; prints help or a usage error and ends the process where clap says so.

@@ -9,8 +9,8 @@ use seawall_listen::{AcceptFault, Cut, DoorObserver, Refusal};
 use seawall_proxy::UpstreamKind;
 use seawall_store::MemoryStore;
 use seawall_telemetry::metrics::{
-    CertificateSample, CertificateSource, ListenerMetrics, Metrics, NameSample, PoolSource, ServerSample,
-    StoreSample, StoreSource, TlsResult, TlsVersion,
+    CertificateSample, CertificateSource, ListenerMetrics, Metrics, NameSample, PoolSample, PoolSource,
+    ServerSample, StoreSample, StoreSource, TlsResult, TlsVersion,
 };
 use seawall_tls::{HandshakeFailure, HandshakeInfo, TlsAcceptor};
 
@@ -20,6 +20,16 @@ use crate::plan::Upstreams;
 pub(crate) struct Pools(pub(crate) Upstreams);
 
 impl PoolSource for Pools {
+    fn pools(&self) -> Vec<PoolSample> {
+        self.snapshots()
+            .map(|(upstream, snapshot)| PoolSample {
+                upstream,
+                retries_available: snapshot.retries_available,
+                full: snapshot.full,
+            })
+            .collect()
+    }
+
     fn servers(&self) -> Vec<ServerSample> {
         self.snapshots()
             .flat_map(|(upstream, snapshot)| {
@@ -38,7 +48,14 @@ impl PoolSource for Pools {
                         backup: server.backup,
                         weight: server.weight.into(),
                         in_flight: server.in_flight.into(),
+                        checks: server.checks_passed + server.checks_failed,
                         checks_failed: server.checks_failed,
+                        results: vec![
+                            ("answered", server.answered),
+                            ("server_error", server.server_errors),
+                            ("connect_failed", server.connect_failures),
+                            ("broken", server.broken),
+                        ],
                     }
                 })
             })
@@ -52,6 +69,8 @@ impl PoolSource for Pools {
                     upstream: upstream.clone(),
                     name: name.host,
                     addresses: name.addresses as u64,
+                    left_out: name.left_out as u64,
+                    lookups: name.lookups,
                     failures: name.failures,
                     last_success: name
                         .age_seconds
@@ -83,14 +102,25 @@ impl StoreSource for Store {
             bytes: stats.bytes,
             capacity_bytes: stats.capacity_bytes,
             hits: stats.hits,
+            streamed_hits: stats.streamed_hits,
             misses: stats.misses,
             inserts: stats.inserts,
             evictions: vec![("small", stats.evicted_small), ("main", stats.evicted_main)],
-            rejected: vec![("too_large", stats.rejected_too_large), ("no_room", stats.rejected_no_room)],
+            evicted_bytes: stats.evicted_bytes,
+            variants_dropped: stats.variants_dropped,
+            refreshed: stats.refreshed,
+            rejected: vec![
+                ("too_large", stats.rejected_too_large),
+                ("no_room", stats.rejected_no_room),
+                ("overtaken", stats.fills_overtaken),
+                ("purged", stats.fills_purged),
+            ],
             fills_in_flight: stats.fills_in_flight,
+            fill_bytes: stats.fill_bytes,
             fills: stats.fills_started,
             fills_failed: stats.fills_failed,
             purges: vec![("hard", stats.purged_objects), ("soft", stats.expired_objects)],
+            remembered_purges: stats.remembered_purges,
         }]
     }
 }
@@ -126,9 +156,29 @@ impl OpenConnections {
 
 /// Counts what happens at one listener.
 pub(crate) struct Watch {
-    pub(crate) listener: Arc<ListenerMetrics>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) open: Arc<OpenConnections>,
+    listener: Arc<ListenerMetrics>,
+    metrics: Arc<Metrics>,
+    open: Arc<OpenConnections>,
+}
+
+impl Watch {
+    /// Counts for one listener, with all reasons shown from the start.
+    pub(crate) fn new(
+        listener: Arc<ListenerMetrics>,
+        metrics: &Arc<Metrics>,
+        open: &Arc<OpenConnections>,
+    ) -> Self {
+        listener.may_refuse(
+            Refusal::ALL.map(Refusal::label).into_iter().chain(AcceptFault::ALL.map(AcceptFault::label)),
+        );
+        metrics.refused().expect(Cut::ALL.into_iter().filter(is_trouble).map(Cut::label));
+        Self { listener, metrics: Arc::clone(metrics), open: Arc::clone(open) }
+    }
+}
+
+/// The ordinary end of a kept connection is no trouble.
+fn is_trouble(why: &Cut) -> bool {
+    *why != Cut::Idle
 }
 
 impl DoorObserver for Watch {
@@ -151,8 +201,7 @@ impl DoorObserver for Watch {
         }
     }
     fn cut(&self, why: Cut) {
-        // The ordinary end of a kept connection is no trouble.
-        if why != Cut::Idle {
+        if is_trouble(&why) {
             self.metrics.refused().inc(why.label());
         }
     }

@@ -37,7 +37,12 @@ pub(crate) enum StartError {
 
 /// Fresh metrics with this build's names.
 pub(crate) fn new_metrics() -> Metrics {
-    Metrics::new(BuildInfo { version: env!("CARGO_PKG_VERSION"), revision: "", pingora: "0.9.1" })
+    Metrics::new(BuildInfo {
+        version: env!("CARGO_PKG_VERSION"),
+        // `make build` says it.
+        revision: option_env!("SEAWALL_REVISION").unwrap_or_default(),
+        pingora: "0.9.1",
+    })
 }
 
 /// Serves until told to stop.
@@ -130,11 +135,8 @@ fn door(
     let listeners = bound
         .into_iter()
         .map(|listener| {
-            let watch: Arc<dyn DoorObserver> = Arc::new(Watch {
-                listener: metrics.listener(listener.name()),
-                metrics: Arc::clone(metrics),
-                open: Arc::clone(open),
-            });
+            let watch: Arc<dyn DoorObserver> =
+                Arc::new(Watch::new(metrics.listener(listener.name()), metrics, open));
             (listener, watch)
         })
         .collect();

@@ -44,6 +44,9 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
         connection.request_done();
     }
     let duration = ctx.started.elapsed();
+    // Without an end of its answer (a failure, an answer without a body, a client that left) the upstream had
+    // the request until now.
+    let upstream_duration = ctx.upstream.took.or_else(|| ctx.upstream.began.map(|began| began.elapsed()));
     let downstream = session.as_downstream();
     let status = downstream.response_written().map_or(0, |response| response.status.as_u16());
     let bytes_sent = downstream.body_bytes_sent() as u64;
@@ -55,7 +58,7 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
         cache: ctx.cache.result,
         duration,
         first_byte: ctx.first_byte,
-        upstream: ctx.upstream.took,
+        upstream: upstream_duration,
         bytes_received,
         bytes_sent,
     });
@@ -85,7 +88,7 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
         bytes_sent,
         bytes_received,
         duration,
-        upstream_duration: ctx.upstream.took,
+        upstream_duration,
         first_byte: ctx.first_byte,
         site: route.map_or("", |route| &route.site),
         route: route.map_or("", |route| &route.name),

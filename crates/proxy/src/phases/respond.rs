@@ -164,6 +164,10 @@ pub(crate) async fn failed(session: &mut Session, error: &Error, ctx: &mut Conte
     }
     session.set_keepalive(None);
     note_cache(session, ctx);
+    // Refused before the cache was asked, the request has no part of it.
+    if ctx.cache.asked {
+        classify(session, ctx);
+    }
     let sent = match Answer::error(failure.status, ctx.id.as_str()) {
         Ok(answer) => answer.with_cache_status(session, ctx).send(session, ctx).await,
         Err(error) => Err(error),

@@ -33,6 +33,8 @@ pub(crate) fn peer(session: &Session, ctx: &mut Context) -> Result<Box<HttpPeer>
     ctx.upstream.began.get_or_insert_with(Instant::now);
     ctx.upstream.requested = Some(SystemTime::now());
     ctx.upstream.reported = false;
+    ctx.upstream.sent = None;
+    ctx.upstream.first_byte = None;
     ctx.upstream.silence = None;
     match &upstream.kind {
         UpstreamKind::Files(files) => {
@@ -77,6 +79,7 @@ pub(crate) fn connected(
     socket: RawFd,
     digest: Option<&Digest>,
 ) -> Result<()> {
+    ctx.upstream.sent = Some(Instant::now());
     let Some(upstream) = upstream(ctx) else { return Ok(()) };
     upstream.metrics.connected(reused);
     let Some(pool) = upstream.pool() else { return Ok(()) };

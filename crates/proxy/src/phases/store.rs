@@ -34,7 +34,7 @@ pub(crate) fn received(session: &Session, response: &mut ResponseHeader, ctx: &m
         return Ok(());
     }
     let status = response.status.as_u16();
-    ctx.upstream.first_byte = ctx.upstream.began.map(|began| began.elapsed());
+    ctx.upstream.first_byte = ctx.upstream.sent.map(|sent| sent.elapsed());
     ctx.cache.origin_status = Some(status);
     let outcome = if status >= 500 { Outcome::ServerError } else { Outcome::Answered };
     select::count(ctx, UpstreamResult::Status(status), outcome);
@@ -45,6 +45,8 @@ pub(crate) fn received(session: &Session, response: &mut ResponseHeader, ctx: &m
         response.insert_header(DATE, httpdate::fmt_http_date(SystemTime::now()))?;
     }
     if response.status == StatusCode::NOT_MODIFIED && session.cache.enabled() {
+        // The end of the upstream's part: what follows comes from the store.
+        ctx.upstream.took = ctx.upstream.began.map(|began| began.elapsed());
         validated(session, response, ctx);
     }
     Ok(())

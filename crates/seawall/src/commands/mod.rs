@@ -15,7 +15,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Run(file) => run::run(&file.config),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
-        Command::Reference => reference::markdown(),
+        Command::Reference(args) => reference::markdown(args.of),
         Command::Schema => reference::schema(),
     };
     match done {

@@ -159,6 +159,9 @@ pub enum UpstreamResult {
 pub(crate) const UPSTREAM_RESULTS: [&str; 10] =
     ["none", "1xx", "2xx", "3xx", "4xx", "5xx", "connect_failed", "timed_out", "broken", "abandoned"];
 
+/// Those from here on are shown before they happen: the server errors and the failures.
+pub(crate) const SHOWN_RESULTS: usize = 5;
+
 impl UpstreamResult {
     /// The place in [`UPSTREAM_RESULTS`].
     pub(crate) fn index(self) -> usize {
@@ -204,8 +207,8 @@ impl RetryReason {
 #[cfg(test)]
 mod tests {
     use super::{
-        CacheResult, METHODS, RetryReason, STATUS_CLASSES, TlsResult, TlsVersion, UPSTREAM_RESULTS,
-        UpstreamResult, method_index, status_index,
+        CacheResult, METHODS, RetryReason, SHOWN_RESULTS, STATUS_CLASSES, TlsResult, TlsVersion,
+        UPSTREAM_RESULTS, UpstreamResult, method_index, status_index,
     };
     use http::Method;
 
@@ -214,6 +217,7 @@ mod tests {
         assert!(CacheResult::ALL.iter().enumerate().all(|(i, r)| *r as usize == i));
         assert!(TlsResult::ALL.iter().enumerate().all(|(i, r)| *r as usize == i));
         assert!(TlsVersion::ALL.iter().enumerate().all(|(i, r)| *r as usize == i));
+        assert_eq!(UPSTREAM_RESULTS[SHOWN_RESULTS], "5xx");
         assert!(RetryReason::ALL.iter().enumerate().all(|(i, r)| *r as usize == i));
     }
 

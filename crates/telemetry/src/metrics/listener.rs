@@ -45,6 +45,11 @@ impl ListenerMetrics {
         OpenConnection(Arc::clone(self))
     }
 
+    /// Shows these reasons for turning a connection away before one is.
+    pub fn may_refuse(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        self.refused.expect(reasons);
+    }
+
     /// Counts a connection that was turned away.
     pub fn refused(&self, reason: &'static str) {
         self.refused.inc(reason);

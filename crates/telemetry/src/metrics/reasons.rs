@@ -27,6 +27,17 @@ impl ReasonCounter {
         }
     }
 
+    /// Shows these reasons from the start: of a counter that appears with its first count Prometheus cannot tell
+    /// that it grew.
+    pub fn expect(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        let mut known = self.0.write();
+        for reason in reasons {
+            if known.len() + 1 < MOST && !known.iter().any(|(name, _)| *name == reason) {
+                known.push((reason, AtomicU64::new(0)));
+            }
+        }
+    }
+
     /// The count of one reason.
     #[must_use]
     pub fn get(&self, reason: &str) -> u64 {
@@ -67,7 +78,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_expected_is_there_at_zero() {
+        let counter = ReasonCounter::default();
+        counter.inc("a");
+        counter.expect(["a", "b", "b"]);
+        counter.inc("b");
+        let names: Vec<_> = counter.0.read().iter().map(|(name, _)| *name).collect();
+        assert_eq!((names, counter.get("a"), counter.get("b")), (vec!["a", "b"], 1, 1));
+    }
+
+    #[test]
     fn the_list_is_bounded() {
+        let counter = ReasonCounter::default();
+        counter.expect((0..2 * MOST).map(|i| &*Box::leak(format!("expected {i}").into_boxed_str())));
+        assert_eq!(counter.0.read().len(), MOST - 1, "there is room for `other`");
         let counter = ReasonCounter::default();
         for i in 0..3 * MOST {
             counter.inc(Box::leak(format!("reason {i}").into_boxed_str()));

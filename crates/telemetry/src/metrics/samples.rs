@@ -19,8 +19,23 @@ pub struct ServerSample {
     pub weight: u64,
     /// Requests at it now.
     pub in_flight: u64,
+    /// Health checks made so far.
+    pub checks: u64,
     /// Health checks that failed so far.
     pub checks_failed: u64,
+    /// Tries at it so far, by how they ended.
+    pub results: ByCause,
+}
+
+/// The state of a pool as a whole.
+#[derive(Debug, Clone, Default)]
+pub struct PoolSample {
+    /// The pool's name in the configuration.
+    pub upstream: String,
+    /// Retries that its budget allows now.
+    pub retries_available: u64,
+    /// Requests so far for which every healthy server was full.
+    pub full: u64,
 }
 
 /// The state of a name that a pool resolves.
@@ -32,6 +47,10 @@ pub struct NameSample {
     pub name: String,
     /// Addresses in use.
     pub addresses: u64,
+    /// Addresses of the latest answer that are not used, being too many.
+    pub left_out: u64,
+    /// Lookups so far.
+    pub lookups: u64,
     /// Lookups that failed so far.
     pub failures: u64,
     /// When a lookup last succeeded.
@@ -40,6 +59,8 @@ pub struct NameSample {
 
 /// Where a scrape finds the pools.
 pub trait PoolSource: Send + Sync {
+    /// Every pool now.
+    fn pools(&self) -> Vec<PoolSample>;
     /// Every server of every pool now. A second sample with the same names is left out.
     fn servers(&self) -> Vec<ServerSample>;
     /// Every name of every pool now.
@@ -62,22 +83,34 @@ pub struct StoreSample {
     pub capacity_bytes: u64,
     /// Lookups that found an object.
     pub hits: u64,
+    /// Lookups that joined an object on its way in.
+    pub streamed_hits: u64,
     /// Lookups that found none.
     pub misses: u64,
     /// Objects put in.
     pub inserts: u64,
     /// Objects pushed out, by queue.
     pub evictions: ByCause,
+    /// Bytes of the objects pushed out.
+    pub evicted_bytes: u64,
+    /// Objects pushed out because their URL had too many variants.
+    pub variants_dropped: u64,
+    /// Objects that a 304 made fresh again.
+    pub refreshed: u64,
     /// Objects not taken, by reason.
     pub rejected: ByCause,
     /// Fills running now.
     pub fills_in_flight: u64,
-    /// Fills finished.
+    /// Bytes that running fills use, contained in `bytes`.
+    pub fill_bytes: u64,
+    /// Fills begun.
     pub fills: u64,
     /// Fills that ended without an object.
     pub fills_failed: u64,
     /// Objects removed on demand, by kind of purge.
     pub purges: ByCause,
+    /// Purges remembered against fills that began before them.
+    pub remembered_purges: u64,
 }
 
 /// Where a scrape finds the cache store.

@@ -7,8 +7,8 @@ use parking_lot::RwLock;
 
 use super::family::{Described, Families, Number as _, Spec, Specs};
 use super::samples::{
-    ByCause, CertificateSample, CertificateSource, NameSample, PoolSource, ServerSample, StoreSample,
-    StoreSource, unix_seconds,
+    ByCause, CertificateSample, CertificateSource, NameSample, PoolSample, PoolSource, ServerSample,
+    StoreSample, StoreSource, unix_seconds,
 };
 use crate::access_log::AccessLog;
 
@@ -33,15 +33,34 @@ impl<T, const N: usize> Column<T, N> {
     }
 }
 
-/// A counter with one sample per cause and row.
-struct Causes {
-    spec: Spec<2>,
-    read: fn(&StoreSample) -> &ByCause,
+/// A counter with one sample per cause and row; the cause is its last label.
+struct Causes<T, const N: usize> {
+    spec: Spec<N>,
+    read: fn(&T) -> &ByCause,
 }
+
+static POOLS: [Column<PoolSample, 1>; 2] = [
+    Column::new(
+        Spec::gauge(
+            "seawall_upstream_retries_available",
+            "Retries that the budget allows now.",
+            ["upstream"],
+        ),
+        |pool| pool.retries_available.real(),
+    ),
+    Column::new(
+        Spec::counter(
+            "seawall_upstream_full_total",
+            "Requests for which every healthy server was full.",
+            ["upstream"],
+        ),
+        |pool| pool.full.real(),
+    ),
+];
 
 const SERVER: [&str; 2] = ["upstream", "server"];
 
-static SERVERS: [Column<ServerSample, 2>; 6] = [
+static SERVERS: [Column<ServerSample, 2>; 7] = [
     Column::new(
         Spec::gauge("seawall_upstream_server_up", "Whether the server is healthy.", SERVER),
         |server| server.up.real(),
@@ -64,11 +83,23 @@ static SERVERS: [Column<ServerSample, 2>; 6] = [
         Spec::counter("seawall_upstream_health_check_failures_total", "Health checks that failed.", SERVER),
         |server| server.checks_failed.real(),
     ),
+    Column::new(
+        Spec::counter("seawall_upstream_health_checks_total", "Health checks made.", SERVER),
+        |server| server.checks.real(),
+    ),
 ];
+static SERVER_RESULTS: Causes<ServerSample, 3> = Causes {
+    spec: Spec::counter(
+        "seawall_upstream_server_requests_total",
+        "Tries at the server, by how they ended.",
+        ["upstream", "server", "result"],
+    ),
+    read: |server| &server.results,
+};
 
 const NAME: [&str; 2] = ["upstream", "name"];
 
-static NAMES: [Column<NameSample, 2>; 2] = [
+static NAMES: [Column<NameSample, 2>; 4] = [
     Column::new(
         Spec::gauge("seawall_upstream_dns_addresses", "Addresses in use for the name.", NAME),
         |name| name.addresses.real(),
@@ -76,6 +107,17 @@ static NAMES: [Column<NameSample, 2>; 2] = [
     Column::new(
         Spec::counter("seawall_upstream_dns_failures_total", "Lookups of the name that failed.", NAME),
         |name| name.failures.real(),
+    ),
+    Column::new(Spec::counter("seawall_upstream_dns_lookups_total", "Lookups of the name.", NAME), |name| {
+        name.lookups.real()
+    }),
+    Column::new(
+        Spec::gauge(
+            "seawall_upstream_dns_addresses_left_out",
+            "Addresses of the latest answer beyond `dns.max_addresses`.",
+            NAME,
+        ),
+        |name| name.left_out.real(),
     ),
 ];
 static RESOLVED_AT: Spec<2> = Spec::gauge(
@@ -86,7 +128,7 @@ static RESOLVED_AT: Spec<2> = Spec::gauge(
 
 const TIER: [&str; 1] = ["tier"];
 
-static TIERS: [Column<StoreSample, 1>; 9] = [
+static TIERS: [Column<StoreSample, 1>; 15] = [
     Column::new(Spec::gauge("seawall_cache_objects", "Objects stored.", TIER), |tier| tier.objects.real()),
     Column::new(Spec::gauge("seawall_cache_bytes", "Bytes used, bookkeeping included.", TIER), |tier| {
         tier.bytes.real()
@@ -107,16 +149,49 @@ static TIERS: [Column<StoreSample, 1>; 9] = [
     Column::new(Spec::counter("seawall_cache_inserts_total", "Objects put in.", TIER), |tier| {
         tier.inserts.real()
     }),
+    Column::new(Spec::counter("seawall_cache_fills_total", "Fills begun.", TIER), |tier| tier.fills.real()),
     Column::new(
-        Spec::counter("seawall_cache_fills_total", "Fills that ended with an object.", TIER),
-        |tier| tier.fills.real(),
-    ),
-    Column::new(
-        Spec::counter("seawall_cache_fills_failed_total", "Fills that ended without one.", TIER),
+        Spec::counter("seawall_cache_fills_failed_total", "Fills that ended without an object.", TIER),
         |tier| tier.fills_failed.real(),
     ),
+    Column::new(
+        Spec::counter("seawall_cache_streamed_hits_total", "Lookups that joined a running fill.", TIER),
+        |tier| tier.streamed_hits.real(),
+    ),
+    Column::new(
+        Spec::counter("seawall_cache_evicted_bytes_total", "Bytes of the objects pushed out.", TIER),
+        |tier| tier.evicted_bytes.real(),
+    ),
+    Column::new(
+        Spec::counter(
+            "seawall_cache_variants_dropped_total",
+            "Objects pushed out because their URL had too many variants.",
+            TIER,
+        ),
+        |tier| tier.variants_dropped.real(),
+    ),
+    Column::new(
+        Spec::counter("seawall_cache_refreshed_total", "Objects that a 304 made fresh again.", TIER),
+        |tier| tier.refreshed.real(),
+    ),
+    Column::new(
+        Spec::gauge(
+            "seawall_cache_fill_bytes",
+            "Bytes that running fills use, part of the bytes used.",
+            TIER,
+        ),
+        |tier| tier.fill_bytes.real(),
+    ),
+    Column::new(
+        Spec::gauge(
+            "seawall_cache_remembered_purges",
+            "Purges remembered against fills that began before them.",
+            TIER,
+        ),
+        |tier| tier.remembered_purges.real(),
+    ),
 ];
-static CAUSES: [Causes; 3] = [
+static TIER_CAUSES: [Causes<StoreSample, 2>; 3] = [
     Causes {
         spec: Spec::counter("seawall_cache_evictions_total", "Objects pushed out.", ["tier", "queue"]),
         read: |tier| &tier.evictions,
@@ -148,15 +223,24 @@ static DROPPED: Spec<0> = Spec::counter(
 );
 static WRITE_ERRORS: Spec<0> =
     Spec::counter("seawall_access_log_write_errors_total", "Writes that failed; they are tried again.", []);
+static REOPEN_FAILURES: Spec<0> = Spec::counter(
+    "seawall_access_log_reopen_failures_total",
+    "Times the file could not be opened anew, so that the old one is still written.",
+    [],
+);
 static BUFFERED: Spec<0> =
     Spec::gauge("seawall_access_log_buffered_bytes", "Bytes waiting to be written.", []);
 
 pub(super) fn specs() -> Specs {
-    let mut specs: Specs = vec![&RESOLVED_AT, &LINES, &DROPPED, &WRITE_ERRORS, &BUFFERED];
+    let mut specs: Specs = vec![&SERVER_RESULTS.spec, &RESOLVED_AT];
+    specs.extend(
+        [&LINES, &DROPPED, &WRITE_ERRORS, &REOPEN_FAILURES, &BUFFERED].map(|spec| spec as &dyn Described),
+    );
+    specs.extend(POOLS.iter().map(|column| &column.spec as &dyn Described));
     specs.extend(SERVERS.iter().map(|column| &column.spec as &dyn Described));
     specs.extend(NAMES.iter().map(|column| &column.spec as &dyn Described));
     specs.extend(TIERS.iter().map(|column| &column.spec as &dyn Described));
-    specs.extend(CAUSES.iter().map(|causes| &causes.spec as &dyn Described));
+    specs.extend(TIER_CAUSES.iter().map(|causes| &causes.spec as &dyn Described));
     specs.extend(CERTIFICATES.iter().map(|column| &column.spec as &dyn Described));
     specs
 }
@@ -173,7 +257,7 @@ pub(super) fn read(sources: &Sources, out: &mut Families) {
     }
     let certificates = sources.certificates.read().clone();
     if let Some(certificates) = certificates {
-        table(unique(certificates.certificates(), |c| [c.certificate.clone()]), &CERTIFICATES, out);
+        table(&unique(certificates.certificates(), |c| [c.certificate.clone()]), &CERTIFICATES, out);
     }
     let access_log = sources.access_log.read().clone();
     if let Some(access_log) = access_log {
@@ -181,6 +265,7 @@ pub(super) fn read(sources: &Sources, out: &mut Families) {
         out.single(&LINES, stats.written);
         out.single(&DROPPED, stats.dropped);
         out.single(&WRITE_ERRORS, stats.write_errors);
+        out.single(&REOPEN_FAILURES, stats.reopen_failures);
         out.single(&BUFFERED, stats.buffered_bytes);
     }
 }
@@ -193,37 +278,45 @@ fn unique<T, const N: usize>(rows: Vec<T>, key: impl Fn(&T) -> [String; N]) -> R
 }
 
 /// Writes one family per column.
-fn table<T, const N: usize>(rows: Rows<T, N>, columns: &[Column<T, N>], out: &mut Families) {
+fn table<T, const N: usize>(rows: &Rows<T, N>, columns: &[Column<T, N>], out: &mut Families) {
     for column in columns {
         let mut family = out.family(&column.spec);
-        for (key, row) in &rows {
+        for (key, row) in rows {
             family.sample(std::array::from_fn(|i| key[i].as_str()), (column.read)(row));
         }
     }
 }
 
+/// Writes a family with a sample per cause, each cause once.
+fn by_cause<T, const K: usize, const N: usize>(rows: &Rows<T, K>, causes: &Causes<T, N>, out: &mut Families) {
+    let mut family = out.family(&causes.spec);
+    for (key, row) in rows {
+        let counts: BTreeMap<_, _> = (causes.read)(row).iter().copied().collect();
+        for (cause, count) in counts {
+            family.sample(std::array::from_fn(|i| key.get(i).map_or(cause, String::as_str)), count);
+        }
+    }
+}
+
 fn read_pools(source: &dyn PoolSource, out: &mut Families) {
-    table(unique(source.servers(), |s| [s.upstream.clone(), s.server.clone()]), &SERVERS, out);
+    table(&unique(source.pools(), |pool| [pool.upstream.clone()]), &POOLS, out);
+    let servers = unique(source.servers(), |server| [server.upstream.clone(), server.server.clone()]);
+    table(&servers, &SERVERS, out);
+    by_cause(&servers, &SERVER_RESULTS, out);
     let names = unique(source.names(), |name| [name.upstream.clone(), name.name.clone()]);
+    table(&names, &NAMES, out);
     let mut family = out.family(&RESOLVED_AT);
     for ([upstream, name], sample) in &names {
         if let Some(time) = sample.last_success {
             family.sample([upstream, name], unix_seconds(time));
         }
     }
-    table(names, &NAMES, out);
 }
 
 fn read_store(source: &dyn StoreSource, out: &mut Families) {
     let tiers = unique(source.tiers(), |tier| [tier.tier.to_owned()]);
-    for Causes { spec, read } in &CAUSES {
-        let mut family = out.family(spec);
-        for ([tier], sample) in &tiers {
-            let by_cause: BTreeMap<_, _> = read(sample).iter().copied().collect();
-            for (cause, count) in by_cause {
-                family.sample([tier, cause], count);
-            }
-        }
+    table(&tiers, &TIERS, out);
+    for causes in &TIER_CAUSES {
+        by_cause(&tiers, causes, out);
     }
-    table(tiers, &TIERS, out);
 }

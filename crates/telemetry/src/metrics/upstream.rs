@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::family::{Families, Spec, Specs};
 use super::histogram::{Distribution, HistogramCells};
-use super::labels::{RetryReason, UPSTREAM_RESULTS, UpstreamResult};
+use super::labels::{RetryReason, SHOWN_RESULTS, UPSTREAM_RESULTS, UpstreamResult};
 use crate::stripe::Striped;
 
 #[derive(Default)]
@@ -108,7 +108,8 @@ pub(super) fn read(upstreams: &[Arc<UpstreamMetrics>], out: &mut Families) {
     for upstream in upstreams {
         for (i, result) in UPSTREAM_RESULTS.iter().enumerate() {
             let count = upstream.sum(|cells| &cells.results[i]);
-            if count > 0 {
+            // Failures are shown from the start: an alert needs the zero before the first.
+            if count > 0 || i >= SHOWN_RESULTS {
                 family.sample([&upstream.name, result], count);
             }
         }
@@ -130,9 +131,7 @@ pub(super) fn read(upstreams: &[Arc<UpstreamMetrics>], out: &mut Families) {
     for upstream in upstreams {
         for reason in RetryReason::ALL {
             let count = upstream.retries[reason as usize].load(Ordering::Relaxed);
-            if count > 0 {
-                family.sample([&upstream.name, reason.label()], count);
-            }
+            family.sample([&upstream.name, reason.label()], count);
         }
     }
     let mut family = out.family(&BUDGET_EXHAUSTED);

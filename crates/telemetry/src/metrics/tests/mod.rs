@@ -8,8 +8,8 @@ use http::Method;
 
 use super::{
     BuildInfo, CacheResult, CertificateSample, CertificateSource, ListenerMetrics, Metrics, NameSample,
-    PoolSource, RequestSample, RetryReason, RouteMetrics, ServerSample, StoreSample, StoreSource, TlsResult,
-    TlsVersion, UpstreamMetrics, UpstreamResult,
+    PoolSample, PoolSource, RequestSample, RetryReason, RouteMetrics, ServerSample, StoreSample, StoreSource,
+    TlsResult, TlsVersion, UpstreamMetrics, UpstreamResult,
 };
 use crate::{AccessLog, AccessLogSettings, LogFormat};
 use scrape::Scrape;
@@ -129,6 +129,7 @@ fn a_reload_keeps_what_stays_and_drops_what_is_gone() {
 fn connections_and_handshakes() {
     let metrics = registry();
     let listener = metrics.listener("0.0.0.0:443");
+    listener.may_refuse(["access"]);
     let kept = listener.open();
     drop(listener.open());
     listener.refused("too many connections");
@@ -140,6 +141,7 @@ fn connections_and_handshakes() {
     assert_eq!(get("connections", ""), Some(1.0));
     assert_eq!(get("connections_accepted_total", ""), Some(2.0));
     assert_eq!(get("connections_refused_total", ",reason=\"too many connections\""), Some(1.0));
+    assert_eq!(get("connections_refused_total", ",reason=\"access\""), Some(0.0));
     assert_eq!(get("tls_handshakes_total", ",result=\"ok\",version=\"TLSv1.3\""), Some(1.0));
     assert_eq!(get("tls_handshakes_total", ",result=\"timed_out\",version=\"none\""), Some(1.0));
     drop(kept);
@@ -160,6 +162,16 @@ fn tries_at_an_upstream() {
     let scrape = Scrape::of(&metrics);
     let get =
         |name: &str, rest: &str| scrape.get(&format!("seawall_upstream_{name}{{upstream=\"app\"{rest}}}"));
+    for unseen in [
+        "retries_total{upstream=\"app\",reason=\"timeout\"}",
+        "requests_total{upstream=\"app\",result=\"broken\"}",
+    ] {
+        assert_eq!(
+            scrape.get(&format!("seawall_upstream_{unseen}")),
+            Some(0.0),
+            "an alert needs the zero: {unseen}"
+        );
+    }
     for (name, rest) in [
         ("requests_total", ",result=\"connect_failed\""),
         ("requests_total", ",result=\"2xx\""),
@@ -177,6 +189,9 @@ fn tries_at_an_upstream() {
 struct Everything;
 
 impl PoolSource for Everything {
+    fn pools(&self) -> Vec<PoolSample> {
+        vec![PoolSample { upstream: "app".to_owned(), retries_available: 10, full: 3 }]
+    }
     fn servers(&self) -> Vec<ServerSample> {
         let server = |server: &str, up| ServerSample {
             upstream: "app".to_owned(),
@@ -184,6 +199,8 @@ impl PoolSource for Everything {
             up,
             weight: 2,
             in_flight: 7,
+            checks: 6,
+            results: vec![("answered", 8), ("broken", 1)],
             ..ServerSample::default()
         };
         // The first appears twice: a scrape with a series twice would be refused as a whole.
@@ -192,7 +209,15 @@ impl PoolSource for Everything {
     fn names(&self) -> Vec<NameSample> {
         let last_success = Some(SystemTime::UNIX_EPOCH + Duration::from_secs(5));
         let name = "app.internal".to_owned();
-        vec![NameSample { upstream: "app".to_owned(), name, addresses: 2, failures: 1, last_success }]
+        vec![NameSample {
+            upstream: "app".to_owned(),
+            name,
+            addresses: 2,
+            left_out: 5,
+            lookups: 4,
+            failures: 1,
+            last_success,
+        }]
     }
 }
 
@@ -203,6 +228,8 @@ impl StoreSource for Everything {
             objects: 3,
             capacity_bytes: 1 << 40,
             hits: 9,
+            streamed_hits: 2,
+            evicted_bytes: 4096,
             evictions: vec![("small", 1), ("main", 2)],
             rejected: vec![("too_large", 4)],
             purges: vec![("hard", 5)],
@@ -266,6 +293,15 @@ fn sources_are_asked_at_a_scrape() {
         ("upstream_server_up{upstream=\"app\",server=\"10.0.0.1:80\"}", 1.0),
         ("upstream_server_up{upstream=\"app\",server=\"10.0.0.2:80\"}", 0.0),
         ("upstream_in_flight{upstream=\"app\",server=\"10.0.0.2:80\"}", 7.0),
+        ("upstream_health_checks_total{upstream=\"app\",server=\"10.0.0.2:80\"}", 6.0),
+        ("upstream_server_requests_total{upstream=\"app\",server=\"10.0.0.1:80\",result=\"answered\"}", 8.0),
+        ("upstream_server_requests_total{upstream=\"app\",server=\"10.0.0.1:80\",result=\"broken\"}", 1.0),
+        ("upstream_retries_available{upstream=\"app\"}", 10.0),
+        ("upstream_full_total{upstream=\"app\"}", 3.0),
+        ("upstream_dns_lookups_total{upstream=\"app\",name=\"app.internal\"}", 4.0),
+        ("upstream_dns_addresses_left_out{upstream=\"app\",name=\"app.internal\"}", 5.0),
+        ("cache_streamed_hits_total{tier=\"memory\"}", 2.0),
+        ("cache_evicted_bytes_total{tier=\"memory\"}", 4096.0),
         ("upstream_dns_addresses{upstream=\"app\",name=\"app.internal\"}", 2.0),
         ("upstream_dns_last_success_timestamp_seconds{upstream=\"app\",name=\"app.internal\"}", 5.0),
         ("cache_objects{tier=\"memory\"}", 3.0),
