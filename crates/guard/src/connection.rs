@@ -5,7 +5,9 @@
 //! stands; the front door's stream reads that and times accordingly.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use tokio::sync::Notify;
 
 /// Where a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,9 @@ pub struct ConnectionState {
     requests: AtomicU32,
     /// The Date of the next final response in seconds since 1970; 0 when it may have the current one.
     date: AtomicU64,
+    waiting: AtomicBool,
+    /// Told whenever `waiting` changes.
+    turned: Notify,
 }
 
 impl ConnectionState {
@@ -159,6 +164,22 @@ impl ConnectionState {
         self.date.load(Ordering::Relaxed) != 0
     }
 
+    /// The request waits for another one's answer, or does so no longer. Called by the proxy.
+    pub fn set_waiting(&self, waiting: bool) {
+        // Nearly every call says what is known already.
+        if self.waiting.load(Ordering::Relaxed) != waiting {
+            self.waiting.store(waiting, Ordering::Relaxed);
+            self.turned.notify_one();
+        }
+    }
+
+    /// Returns once the request waits (`true`) or does so no longer (`false`). For one task at a time: the front door's.
+    pub async fn until_waiting(&self, waiting: bool) {
+        while self.waiting.load(Ordering::Relaxed) != waiting {
+            self.turned.notified().await;
+        }
+    }
+
     fn set(&self, phase: Phase) {
         // Relaxed: stream and proxy run in one task for HTTP/1, and nothing else is published by it.
         self.phase.store(phase as u8, Ordering::Relaxed);
@@ -237,6 +258,27 @@ mod tests {
         assert_eq!(state.line_fault(), Some(LineFault::Unwatched), "it came as part of the body");
         state.streaming();
         assert_eq!(state.line_fault(), None, "HTTP/2 has no line");
+    }
+
+    #[tokio::test]
+    async fn waiting_is_told_to_who_awaits_it() {
+        let state = ConnectionState::new();
+        state.until_waiting(false).await;
+        let other = Arc::clone(&state);
+        let watcher = tokio::spawn(async move {
+            other.until_waiting(true).await;
+            other.until_waiting(false).await;
+        });
+        state.set_waiting(true);
+        tokio::task::yield_now().await;
+        state.set_waiting(false);
+        // Missed in between or not, it ends once the request waits again and stops.
+        while !watcher.is_finished() {
+            state.set_waiting(true);
+            tokio::task::yield_now().await;
+            state.set_waiting(false);
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

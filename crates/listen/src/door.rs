@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::backoff::Backoff;
 use crate::bind::{BoundListener, ListenSocket};
+use crate::departed;
 use crate::gate::Gate;
 use crate::observer::{DoorObserver, Refusal};
 use crate::socket::Socket;
@@ -249,6 +250,7 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
         };
         drop(permit);
         let state = ConnectionState::new();
+        let socket = transport.id();
         let stream = DoorStream::new(transport, Arc::clone(&state), self.gate, self.place);
         let (app, shutdown) = (self.app, self.shutdown);
         let serving = async move {
@@ -257,7 +259,15 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
                 next = app.process_new(stream, &shutdown).await;
             }
         };
-        CONNECTION.scope(state, serving).await;
+        let departed = departed::while_waiting(&state, socket);
+        let until_it_ends = async {
+            tokio::select! {
+                biased;
+                () = serving => {}
+                () = departed => log::debug!("a client of {} left while its request waited", entrance.name),
+            }
+        };
+        CONNECTION.scope(Arc::clone(&state), until_it_ends).await;
     }
 
     async fn shake_hands(&self, entrance: &Entrance, socket: Socket) -> Option<Transport> {

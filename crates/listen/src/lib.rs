@@ -14,6 +14,7 @@
 mod address;
 mod backoff;
 mod bind;
+mod departed;
 mod door;
 mod gate;
 mod mode;

@@ -12,6 +12,7 @@ use seawall_upstream::{Selected, ServerId, SilenceWatch};
 
 use crate::forwarding::Client;
 use crate::phases::post::Copy;
+use crate::phases::record;
 use crate::plan::{Plan, RoutePlan};
 use crate::request_id::RequestId;
 
@@ -22,6 +23,9 @@ pub struct Context {
     pub(crate) id: RequestId,
     pub(crate) client: Client,
     pub(crate) https: bool,
+    pub(crate) method: http::Method,
+    /// It is in the metrics and the log.
+    pub(crate) recorded: bool,
     /// Normalised; empty until the request is admitted.
     pub(crate) host: String,
     /// Path and query as they are routed on, keyed on and forwarded.
@@ -130,6 +134,8 @@ impl Context {
             id: RequestId::generate(),
             client: Client { peer: None, address: None, trusted: false },
             https: false,
+            method: http::Method::GET,
+            recorded: false,
             host: String::new(),
             target: String::new(),
             route: None,
@@ -153,6 +159,7 @@ impl Context {
 
 impl Drop for Context {
     fn drop(&mut self) {
+        record::abandoned(self);
         self.plan.metrics.request_ended();
     }
 }

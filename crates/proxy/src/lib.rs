@@ -21,6 +21,7 @@
 mod answer;
 mod cache_status;
 mod cdn_loop;
+mod collapse;
 mod context;
 mod failure;
 mod forwarding;
@@ -29,6 +30,7 @@ mod plan;
 mod request_id;
 mod service;
 
+pub use collapse::Collapse;
 pub use context::Context;
 pub use forwarding::{Forwarding, ForwardingError, ForwardingSettings};
 pub use phases::select::MAX_TRIES;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pingora::cache::lock::{CacheKeyLockImpl, CacheLock};
 use pingora::cache::predictor::{CacheablePredictor, Predictor};
 use seawall_caching::{CachePolicy, PolicyError};
 use seawall_files::{FilesError, FilesOrigin};
 use seawall_guard::Limits;
 use seawall_proxy::{
-    Action, CachePlan, Forwarding, ForwardingError, Plan, RoutePlan, SitePlan, UpstreamKind, UpstreamPlan,
+    Action, CachePlan, Collapse, Forwarding, ForwardingError, Plan, RoutePlan, SitePlan, UpstreamKind,
+    UpstreamPlan,
 };
 use seawall_routing::{
     HeaderOpsError, HeaderTarget, Redirect, RedirectError, Rewrite, RewriteError, Router, RouterBuilder,
@@ -179,11 +179,7 @@ fn cache(settings: &CacheSettings) -> Result<CachePlan, PlanError> {
     let per_shard = settings.uncacheable_keys.div_ceil(PREDICTOR_SHARDS);
     let predictor: &'static (dyn CacheablePredictor + Sync) =
         Box::leak(Box::new(Predictor::<PREDICTOR_SHARDS>::new(per_shard, None)));
-    let lock: Option<&'static CacheKeyLockImpl> = settings.collapse.enabled.then(|| {
-        let lock: &'static CacheKeyLockImpl =
-            Box::leak(CacheLock::new_boxed(settings.collapse.fetch.duration()));
-        lock
-    });
+    let lock = settings.collapse.enabled.then(|| Collapse::leak(settings.collapse.fetch.duration()));
     Ok(CachePlan {
         store,
         predictor,

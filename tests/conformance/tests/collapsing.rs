@@ -141,6 +141,8 @@ fn clients_that_leave_while_they_wait_harm_nobody() {
     let leaving: Vec<TcpStream> = (0..50).map(|_| reader(&seawall)).collect();
     wait_in_flight(&seawall, 50);
     drop(leaving);
+    // Those who waited leave with their clients; the one who fetches stays.
+    seawall.wait_metric("seawall_http_requests_in_flight", &[], 1.0);
     let staying = clients(&seawall, 10, no_headers);
     gate.wait_waiting(1);
     gate.open();
@@ -149,6 +151,7 @@ fn clients_that_leave_while_they_wait_harm_nobody() {
     }
     assert_eq!(origin.count(), 1);
     seawall.wait_metric("seawall_http_requests_in_flight", &[], 0.0);
+    seawall.wait_log(|line| line["status"] == 499 && line["error"] == "client_gone");
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl Transport {
         }
     }
 
-    pub(super) fn id(&self) -> i32 {
+    pub(crate) fn id(&self) -> i32 {
         self.socket().map_or(-1, Socket::id)
     }
 

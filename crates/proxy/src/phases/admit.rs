@@ -11,6 +11,7 @@ use crate::request_id::RequestId;
 /// Runs before anything else sees the request.
 pub(crate) fn admit(session: &mut Session, ctx: &mut Context) -> Result<()> {
     ctx.refresh = session.subrequest_ctx.is_some();
+    ctx.method = session.req_header().method.clone();
     set_timeouts(session, ctx);
     identify(session, ctx);
     if ctx.refresh {

@@ -13,6 +13,7 @@ use seawall_caching::{Freshness, Request, StaleWindows, vary};
 use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
+use crate::collapse;
 use crate::context::Context;
 
 /// What the rules decided about a stored response, kept with it so that no hit decides it anew.
@@ -146,6 +147,7 @@ pub(crate) fn serve_stale(session: &Session, ctx: &mut Context, error: Option<&E
 
 /// `only-if-cached`: the origin is not asked (RFC 9111 §5.2.1.7). True when the request may go on.
 pub(crate) async fn may_forward(session: &mut Session, ctx: &mut Context) -> Result<bool> {
+    collapse::waits_no_more();
     // Noted now: once the answer is known to be uncacheable Pingora's phase says no more that it was expected.
     ctx.cache.predicted = session.cache.bypassing();
     if !ctx.cache.terms.only_if_cached || ctx.refresh {

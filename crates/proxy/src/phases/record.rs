@@ -16,8 +16,62 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::phases::select;
 
+/// A request that ended without an end: its client left while it waited for another's answer, or its task panicked. It
+/// is counted and logged with what is still known of it.
+pub(crate) fn abandoned(ctx: &Context) {
+    if ctx.refresh || ctx.recorded {
+        return;
+    }
+    let metrics = ctx.route.as_ref().map_or(&ctx.plan.unrouted, |route| &route.metrics);
+    metrics.record(&RequestSample {
+        method: &ctx.method,
+        status: CLIENT_GONE,
+        cache: ctx.cache.result,
+        duration: ctx.started.elapsed(),
+        first_byte: None,
+        upstream: None,
+        bytes_received: 0,
+        bytes_sent: 0,
+    });
+    if !ctx.plan.access_log.is_on() {
+        return;
+    }
+    let route = ctx.route.as_deref();
+    ctx.plan.access_log.write(&AccessRecord {
+        time: SystemTime::now(),
+        request_id: ctx.id.as_str(),
+        client: ctx.client.address,
+        listener: "",
+        scheme: ctx.scheme(),
+        host: ctx.host.as_bytes(),
+        method: ctx.method.as_str().as_bytes(),
+        uri: ctx.target.as_bytes(),
+        protocol: "",
+        status: CLIENT_GONE,
+        bytes_sent: 0,
+        bytes_received: 0,
+        duration: ctx.started.elapsed(),
+        upstream_duration: None,
+        first_byte: None,
+        site: route.map_or("", |route| &route.site),
+        route: route.map_or("", |route| &route.name),
+        upstream: "",
+        server: "",
+        tries: ctx.upstream.tries,
+        cache: ctx.cache.result,
+        cache_status: b"",
+        referer: b"",
+        user_agent: b"",
+        error: "client_gone",
+    });
+}
+
+/// Nobody was there to be told; the number that nginx made usual for it.
+const CLIENT_GONE: u16 = 499;
+
 /// The end of a request, good or bad.
 pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
+    ctx.recorded = true;
     if ctx.upstream.tries > 0 {
         let (result, outcome) = if error.is_some() {
             (UpstreamResult::Abandoned, Outcome::Answered)

@@ -17,6 +17,7 @@ use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
 use crate::cache_status;
+use crate::collapse;
 use crate::context::{Context, Instead};
 use crate::failure::Failure;
 use crate::phases::{lookup, ranges};
@@ -102,6 +103,7 @@ pub(crate) fn finish_header(
     response: &mut ResponseHeader,
     ctx: &mut Context,
 ) -> Result<()> {
+    collapse::waits_no_more();
     ctx.first_byte.get_or_insert_with(|| ctx.started.elapsed());
     if let Some(via) = ctx.plan.forwarding.via(session.req_header().version) {
         response.append_header(VIA, via)?;

@@ -1,0 +1,42 @@
+//! The lock behind which requests for one key wait for the first of them.
+
+use pingora_cache::CacheKey;
+use pingora_cache::lock::{CacheKeyLock, CacheKeyLockImpl, CacheLock, LockStatus, Locked, WritePermit};
+use seawall_guard::current_connection;
+use std::time::Duration;
+
+/// Pingora's lock, and a word to the front door about requests that wait: their clients may leave.
+pub struct Collapse {
+    inner: Box<CacheKeyLockImpl>,
+}
+
+impl Collapse {
+    /// A lock whose holder is given up on after `age`. Lives as long as the process, as Pingora wants it.
+    #[must_use]
+    pub fn leak(age: Duration) -> &'static CacheKeyLockImpl {
+        Box::leak(Box::new(Self { inner: CacheLock::new_boxed(age) }))
+    }
+}
+
+impl CacheKeyLock for Collapse {
+    fn lock(&self, key: &CacheKey, stale_writer: bool) -> Locked {
+        let locked = self.inner.lock(key, stale_writer);
+        if !locked.is_write()
+            && let Some(connection) = current_connection()
+        {
+            connection.set_waiting(true);
+        }
+        locked
+    }
+
+    fn release(&self, key: &CacheKey, permit: WritePermit, reason: LockStatus) {
+        self.inner.release(key, permit, reason);
+    }
+}
+
+/// The current request waits no longer.
+pub(crate) fn waits_no_more() {
+    if let Some(connection) = current_connection() {
+        connection.set_waiting(false);
+    }
+}
