@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use seawall_testkit::{Call, Gate, Origin, Reply, Seawall, body, check_body, eventually, get, request};
+use seawall_testkit::{
+    Call, Gate, Origin, RawClient, Reply, Seawall, body, check_body, eventually, get, request,
+};
 
 fn cached(origin: &Origin, rule: &str) -> Seawall {
     Seawall::with(
@@ -132,6 +134,32 @@ fn a_stale_response_is_revalidated_or_served_while_it_is() {
     assert_eq!(get(seawall.addr(0), "example.com", "/", &[]).text(), "1");
     assert_eq!(get(seawall.addr(0), "example.com", "/", &[]).text(), "1", "served while it is refreshed");
     origin.wait_requests(2);
+}
+
+#[test]
+fn no_connection_is_closed_that_was_to_be_kept() {
+    for failing in [Reply::raw("").close(), Reply::new(503)] {
+        let fresh = AtomicUsize::new(1);
+        let origin = Origin::h1(move |_| {
+            if fresh.swap(0, Ordering::SeqCst) == 1 {
+                Reply::ok("kept").header("cache-control", "max-age=0, stale-if-error=60")
+            } else {
+                failing.clone()
+            }
+        });
+        let seawall = cached(&origin, "on");
+        let mut client = RawClient::tcp(seawall.addr(0));
+        for round in 0..4 {
+            let response = client.exchange(&Call::get("example.com", "/")).expect("an answer");
+            assert_eq!(response.text(), "kept", "round {round}");
+            let ends = response.header("connection") == Some("close");
+            assert!(round > 0 || !ends, "the first answer is an ordinary one");
+            if ends {
+                client = RawClient::tcp(seawall.addr(0));
+            }
+        }
+        assert!(origin.count() >= 4, "the origin was asked each time");
+    }
 }
 
 #[test]

@@ -30,6 +30,10 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
     classify(session, ctx);
     note_cache(session, ctx);
     let phase = session.cache.phase();
+    if phase == CachePhase::Stale && ctx.cache.asked {
+        // Pingora closes the client's connection after a stale response in place of an error, and does not say so.
+        session.set_keepalive(None);
+    }
     let stored = session.cache.maybe_cache_meta();
     if let Some((meta, facts)) = stored.and_then(|meta| Some((meta, lookup::facts(meta)?))) {
         let now = SystemTime::now();
