@@ -44,6 +44,11 @@ test: setup-test ## all tests: units, properties, end to end
 	fi
 	cargo test --locked --workspace --doc --quiet
 
+.PHONY: conformance-checkout
+conformance-checkout: setup-test ## the suite for HTTP caches as its repository has it: SUITE=a checkout with its npm packages
+	cargo build --locked -p seawall
+	HTTP_CACHE_TESTS="$(abspath $(SUITE))" cargo test --locked -p seawall-test-conformance --test http_cache -- --ignored --nocapture
+
 .PHONY: lint
 lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencies
 	cargo fmt --all --check

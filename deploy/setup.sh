@@ -48,20 +48,21 @@ python_packages() {
   printf '%s\n' "$wanted" >"$venv/requirements.txt"
 }
 
-# The suite for HTTP caches, by its lock file. Any Node will do; without one, Debian's comes.
+# The suite for HTTP caches and the Node that runs it, by its lock file. Any npm will do; without one, Debian's comes.
 cache_suite() {
-  local source=tests/conformance/http-cache-tests target=${CARGO_TARGET_DIR:-target}/http-cache-tests
-  cmp -s "$source/package-lock.json" "$target/installed.json" && return 0
+  local source=tests/conformance/http-cache-tests target=${CARGO_TARGET_DIR:-target}/http-cache-tests wanted
+  wanted=$(cksum <"$source/package-lock.json")
+  [ "$wanted" = "$(cat "$target/installed" 2>/dev/null)" ] && return 0
   echo "installing: http-cache-tests in $target"
   rm -rf "$target"
   mkdir -p "$target"
   cp -r "$source"/{package.json,package-lock.json,.npmrc,no-npm} "$target"
   (cd "$target" && npm ci --silent)
-  cp "$source/package-lock.json" "$target/installed.json"
+  printf '%s\n' "$wanted" >"$target/installed"
 }
 
-node=()
-{ command -v node && command -v npm; } >/dev/null || node=(nodejs npm)
+npm=()
+command -v npm >/dev/null || npm=(npm)
 
 case "${1:-}" in
   build)
@@ -72,7 +73,7 @@ case "${1:-}" in
     }
     ;;
   test)
-    packages curl nginx-light nghttp2-client python3 python3-venv ca-certificates "${node[@]}"
+    packages curl nginx-light nghttp2-client python3 python3-venv ca-certificates "${npm[@]}"
     stop_services nginx
     python_packages tests/interop/requirements.txt tests/conformance/requirements.txt
     cache_suite
