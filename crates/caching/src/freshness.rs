@@ -9,6 +9,7 @@ use http::{HeaderMap, StatusCode, header};
 use crate::date::{first_date, http_date};
 use crate::directives::{Delta, ResponseDirectives};
 use crate::policy::{CachePolicy, Heuristic};
+use crate::settings::InvalidAge;
 use crate::syntax::{delta_seconds, trim};
 use crate::{MAX_DELTA, Response, Times};
 
@@ -18,6 +19,11 @@ const HEURISTICALLY_CACHEABLE: [u16; 11] = [200, 203, 204, 300, 301, 308, 404, 4
 
 /// Statuses that a route's `ttl`, `force_ttl` and `min_ttl` are for.
 const ROUTE_TTL: [u16; 6] = [200, 203, 204, 300, 301, 308];
+
+/// Whether a route's `force_ttl` is for this status.
+pub(crate) fn may_force(status: StatusCode) -> bool {
+    ROUTE_TTL.contains(&status.as_u16())
+}
 
 /// Whether a response with this status may be stored without any word of the origin (RFC 9110 §15.1).
 #[must_use]
@@ -90,18 +96,29 @@ pub struct Freshness {
 
 impl Freshness {
     /// The freshness of a response, by what the origin says, what the route says, and by guess, in that order.
+    /// Nothing is guessed unless `may_guess`.
     #[must_use]
     pub fn of(
         response: &Response<'_>,
         directives: &ResponseDirectives,
         times: Times,
         policy: &CachePolicy,
+        may_guess: bool,
     ) -> Self {
-        let initial_age = initial_age(response.headers, times);
-        let (lifetime, source) = lifetime(response, directives, times, policy);
-        // A route's own times run from the arrival: an origin behind another cache would otherwise send
-        // responses that are never fresh.
-        let lifetime = if source.is_configured() { lifetime.saturating_add(initial_age) } else { lifetime };
+        let age = AgeField::read(response.headers, policy.by_profile.invalid_age);
+        let initial_age = initial_age(response.headers, times, age);
+        let (mut lifetime, mut source) = lifetime(response, directives, times, policy, may_guess);
+        if source.is_configured() {
+            // A route's own times run from the arrival: an origin behind another cache would otherwise send
+            // responses that are never fresh.
+            lifetime = lifetime.saturating_add(initial_age);
+        } else if let Some(limit) = policy.error_limit(response.status) {
+            lifetime = lifetime.min(limit.saturating_add(initial_age));
+        }
+        let origins = !source.is_configured() && source != LifetimeSource::NoCache;
+        if age == AgeField::Unreadable && origins {
+            (lifetime, source) = (Duration::ZERO, LifetimeSource::Invalid);
+        }
         Self { lifetime, source, initial_age, received: times.received }
     }
 
@@ -145,24 +162,49 @@ impl Freshness {
     }
 }
 
+/// What Age says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AgeField {
+    /// Nothing, or nothing that counts.
+    Silent,
+    /// That many seconds.
+    Seconds(u32),
+    /// Something else than one number, where that counts.
+    Unreadable,
+}
+
+impl AgeField {
+    /// RFC 9111 §5.1 wants the first member of a list, and what is no number ignored; §4.2.1 encourages to take a
+    /// response with unreadable freshness for stale. [`InvalidAge`] says which. Two lines are the same as
+    /// one line in which an intermediary joined them with a comma and a blank (RFC 9110 §5.3): two values. A list that
+    /// a sender wrote as one value (`0,7200`) has a first member in either case.
+    fn read(headers: &HeaderMap, invalid: InvalidAge) -> Self {
+        let mut lines = headers.get_all(header::AGE).iter();
+        let Some(line) = lines.next() else { return Self::Silent };
+        let value = trim(line.as_bytes());
+        let first = value.split(|byte| *byte == b',').next().unwrap_or(value);
+        let joined = lines.next().is_some() || value.windows(2).any(|pair| pair == b", ");
+        match (delta_seconds(trim(first)), invalid) {
+            (Some(_), InvalidAge::Stale) if joined => Self::Unreadable,
+            (Some(seconds), _) => Self::Seconds(seconds),
+            (None, InvalidAge::Stale) => Self::Unreadable,
+            (None, InvalidAge::Ignore) => Self::Silent,
+        }
+    }
+}
+
 /// The age on arrival (RFC 9111 §4.2.3).
-fn initial_age(headers: &HeaderMap, times: Times) -> Duration {
+fn initial_age(headers: &HeaderMap, times: Times, age: AgeField) -> Duration {
     let apparent = first_date(headers, &header::DATE, times.received)
         .and_then(|date| times.received.duration_since(date).ok())
         // Date has whole seconds only; its cut-off part is no age.
         .map_or(Duration::ZERO, |age| Duration::from_secs(age.as_secs()));
     let delay = times.received.duration_since(times.requested).unwrap_or_default();
-    let corrected = age_value(headers).saturating_add(delay);
-    apparent.max(corrected)
-}
-
-/// The first member of Age; one that is no number is ignored (RFC 9111 §5.1).
-fn age_value(headers: &HeaderMap) -> Duration {
-    headers
-        .get(header::AGE)
-        .and_then(|value| value.as_bytes().split(|byte| *byte == b',').next())
-        .and_then(|first| delta_seconds(trim(first)))
-        .map_or(Duration::ZERO, |seconds| Duration::from_secs(u64::from(seconds)))
+    let said = match age {
+        AgeField::Seconds(seconds) => Duration::from_secs(u64::from(seconds)),
+        AgeField::Silent | AgeField::Unreadable => Duration::ZERO,
+    };
+    apparent.max(said.saturating_add(delay))
 }
 
 fn lifetime(
@@ -170,6 +212,7 @@ fn lifetime(
     directives: &ResponseDirectives,
     times: Times,
     policy: &CachePolicy,
+    may_guess: bool,
 ) -> (Duration, LifetimeSource) {
     if directives.no_cache.is_all() {
         return (Duration::ZERO, LifetimeSource::NoCache);
@@ -190,7 +233,7 @@ fn lifetime(
     if let Some(ttl) = policy.ttl.filter(|_| for_route) {
         return (ttl, LifetimeSource::Route);
     }
-    let may_guess = heuristically_cacheable(status) || directives.public;
+    let may_guess = may_guess && (heuristically_cacheable(status) || directives.public);
     match policy.heuristic.filter(|_| may_guess).and_then(|rule| guess(response.headers, times, rule)) {
         Some(lifetime) => (policy.clamp(lifetime, for_route), LifetimeSource::Heuristic),
         None => (Duration::ZERO, LifetimeSource::Nothing),

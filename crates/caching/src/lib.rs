@@ -34,6 +34,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bypass;
 mod date;
 pub mod directives;
 mod fields;
@@ -41,6 +42,7 @@ pub mod freshness;
 pub mod invalidation;
 pub mod key;
 mod message;
+pub mod no_vary_search;
 pub mod policy;
 pub mod post;
 pub mod range;
@@ -62,7 +64,7 @@ pub use key::KeyPolicy;
 pub use message::{Request, Response, Times};
 pub use policy::{CachePolicy, PolicyError};
 pub use request::{BypassReason, Terms};
-pub use settings::RouteCacheSettings;
+pub use settings::{Profile, RouteCacheSettings};
 pub use stale::StaleWindows;
 pub use status::CacheStatus;
 pub use storability::{Admission, NotStored};

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use http::{HeaderName, StatusCode};
 
+use crate::bypass::BypassRules;
 use crate::key::KeyPolicy;
 use crate::range::MOST_RANGES;
-use crate::settings::{RouteCacheSettings, SetCookie, StatusSelector};
+use crate::request::BypassReason;
+use crate::settings::{Profile, Resolved, RouteCacheSettings, StatusSelector};
 
 /// Why settings cannot be compiled. Checked settings always can.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,10 +40,22 @@ pub struct CachePolicy {
     pub(crate) stale_if_error: Duration,
     pub(crate) stale_if_disconnected: Duration,
     pub(crate) heuristic: Option<Heuristic>,
-    pub(crate) set_cookie: SetCookie,
     pub(crate) vary_ignore: Vec<HeaderName>,
-    pub(crate) honor_request_directives: bool,
+    /// What the profile has a word in.
+    pub(crate) by_profile: Resolved,
+    pub(crate) force_store: bool,
+    bypass_when: BypassRules,
+    max_variants: Option<u32>,
     max_ranges: usize,
+    no_vary_search: bool,
+    key: KeyPolicy,
+}
+
+/// What had to be compiled of the settings.
+#[derive(Default)]
+struct Parts {
+    vary_ignore: Vec<HeaderName>,
+    bypass_when: BypassRules,
     key: KeyPolicy,
 }
 
@@ -54,26 +68,42 @@ pub(crate) struct Heuristic {
 
 impl Default for CachePolicy {
     fn default() -> Self {
-        let settings = RouteCacheSettings::default();
-        Self::with_parts(&settings, Vec::new(), KeyPolicy::default())
+        let parts = Parts::default();
+        Self::with_parts(&RouteCacheSettings::default(), Profile::default(), parts)
     }
 }
 
 impl CachePolicy {
-    /// Compiles checked settings.
+    /// Compiles checked settings. Without a profile of their own they have the default one.
     ///
     /// # Errors
     /// When a header's name is not one.
     pub fn new(settings: &RouteCacheSettings) -> Result<Self, PolicyError> {
+        Self::with_default_profile(settings, Profile::default())
+    }
+
+    /// Compiles checked settings. Without a profile of their own they have `profile`.
+    ///
+    /// # Errors
+    /// When a header's name is not one.
+    pub fn with_default_profile(
+        settings: &RouteCacheSettings,
+        profile: Profile,
+    ) -> Result<Self, PolicyError> {
         let vary_ignore = settings
             .vary_ignore
             .iter()
             .map(|name| header_name("vary_ignore", name))
             .collect::<Result<_, _>>()?;
-        Ok(Self::with_parts(settings, vary_ignore, KeyPolicy::new(&settings.key)?))
+        let parts = Parts {
+            vary_ignore,
+            bypass_when: BypassRules::new(&settings.bypass_when)?,
+            key: KeyPolicy::new(&settings.key)?,
+        };
+        Ok(Self::with_parts(settings, settings.profile.unwrap_or(profile), parts))
     }
 
-    fn with_parts(settings: &RouteCacheSettings, vary_ignore: Vec<HeaderName>, key: KeyPolicy) -> Self {
+    fn with_parts(settings: &RouteCacheSettings, profile: Profile, parts: Parts) -> Self {
         Self {
             enabled: settings.enabled,
             ttl: settings.ttl.map(|ttl| ttl.duration()),
@@ -92,11 +122,14 @@ impl CachePolicy {
                 percent: u32::from(settings.heuristic_percent).min(100),
                 max: settings.heuristic_max.duration(),
             }),
-            set_cookie: settings.set_cookie,
-            vary_ignore,
-            honor_request_directives: settings.honor_request_directives,
+            vary_ignore: parts.vary_ignore,
+            by_profile: profile.resolve(settings),
+            force_store: settings.force_store,
+            bypass_when: parts.bypass_when,
+            max_variants: settings.max_variants,
             max_ranges: settings.max_ranges.min(MOST_RANGES),
-            key,
+            no_vary_search: settings.no_vary_search,
+            key: parts.key,
         }
     }
 
@@ -106,10 +139,29 @@ impl CachePolicy {
         self.enabled
     }
 
-    /// Ranges that one request may ask for; with more it gets the whole.
+    /// Why the route's `bypass_when` sends this request past the cache; `target` is path and query as the client
+    /// sent them. Ask before [`crate::request::assess`].
+    #[must_use]
+    pub fn bypass(&self, request: &http::HeaderMap, target: &[u8]) -> Option<BypassReason> {
+        self.bypass_when.find(request, target)
+    }
+
+    /// Variants kept for one URL of the route, when it has its own limit.
+    #[must_use]
+    pub fn max_variants(&self) -> Option<u32> {
+        self.max_variants
+    }
+
+    /// Ranges of one request that are answered, for [`crate::range::select`].
     #[must_use]
     pub fn max_ranges(&self) -> usize {
         self.max_ranges
+    }
+
+    /// Whether No-Vary-Search is heeded.
+    #[must_use]
+    pub fn no_vary_search(&self) -> bool {
+        self.no_vary_search
     }
 
     /// How the route names its stored responses.
@@ -130,6 +182,20 @@ impl CachePolicy {
             |wanted| self.statuses.iter().find(|(selector, _)| *selector == wanted).map(|(_, ttl)| *ttl);
         let class = u8::try_from(status.as_u16() / 100).ok()?;
         find(StatusSelector::Exact(status.as_u16())).or_else(|| find(StatusSelector::Class(class)))
+    }
+
+    /// How long an error of this status may be kept after its arrival, when there is such a limit.
+    pub(crate) fn error_limit(&self, status: StatusCode) -> Option<Duration> {
+        let limit = self.by_profile.max_error_ttl?.duration();
+        // That something is not there is an answer as good as any other.
+        let lasting = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE);
+        (status.as_u16() >= 400 && !lasting).then_some(limit)
+    }
+
+    /// Whether a 400 may be stored: it mostly speaks of one client's odd request.
+    pub(crate) fn stores_bad_requests(&self) -> bool {
+        let named = |(selector, _): &(StatusSelector, Duration)| *selector == StatusSelector::Exact(400);
+        self.by_profile.bad_request || self.statuses.iter().any(named)
     }
 
     /// A lifetime of the origin within the bounds of the route. An error is never kept for longer than the

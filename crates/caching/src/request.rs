@@ -21,6 +21,12 @@ pub enum BypassReason {
     Body,
     /// The client wants another protocol on the connection.
     Upgrade,
+    /// A cookie that the route's `bypass_when` names.
+    Cookie,
+    /// A header field that the route's `bypass_when` names.
+    Header,
+    /// A query parameter that the route's `bypass_when` names.
+    Query,
 }
 
 impl BypassReason {
@@ -32,6 +38,9 @@ impl BypassReason {
             Self::Method => "method",
             Self::Body => "request-body",
             Self::Upgrade => "upgrade",
+            Self::Cookie => "bypass-cookie",
+            Self::Header => "bypass-header",
+            Self::Query => "bypass-query",
         }
     }
 
@@ -40,7 +49,9 @@ impl BypassReason {
     pub fn forward_reason(self) -> ForwardReason {
         match self {
             Self::Method => ForwardReason::Method,
-            Self::Disabled | Self::Body | Self::Upgrade => ForwardReason::Bypass,
+            Self::Disabled | Self::Body | Self::Upgrade | Self::Cookie | Self::Header | Self::Query => {
+                ForwardReason::Bypass
+            }
         }
     }
 }
@@ -79,7 +90,7 @@ pub fn assess(request: &Request<'_>, policy: &CachePolicy) -> Result<Terms, Bypa
     }
     let directives = RequestDirectives::parse(request.headers);
     let mut terms = Terms { only_if_cached: directives.only_if_cached, ..Terms::default() };
-    if policy.honor_request_directives {
+    if policy.by_profile.honor_request_directives {
         terms.no_store = directives.no_store;
         terms.demand = Some(Demand(directives)).filter(Demand::is_made);
     }
@@ -135,7 +146,10 @@ impl Demand {
     pub fn judge(&self, age: Duration, left: Duration, staleness: Duration, forbids_stale: bool) -> Verdict {
         let seconds = |n: u32| Duration::from_secs(u64::from(n));
         let directives = &self.0;
+        // Who states an age and takes nothing stale does not want a stale response either (§5.2.1.1).
+        let fresh_only = directives.max_age.seconds().is_some() && directives.max_stale == MaxStale::None;
         if directives.no_cache
+            || (fresh_only && left.is_zero())
             || directives.max_age.seconds().is_some_and(|limit| age > seconds(limit))
             || directives.min_fresh.seconds().is_some_and(|least| left < seconds(least))
         {
@@ -219,6 +233,8 @@ mod tests {
         assert_eq!(off, Terms { only_if_cached: true, ..Terms::default() });
         let on = assess_with("honor_request_directives: true", Method::GET, &pairs).unwrap();
         assert!(on.only_if_cached && on.no_store && on.demand.is_some());
+        let standard = assess_with("profile: standard", Method::GET, &pairs).unwrap();
+        assert_eq!(standard, on);
         let none = assess_with("honor_request_directives: true", Method::GET, &[]).unwrap();
         assert_eq!(none.demand, None);
     }
@@ -235,6 +251,8 @@ mod tests {
         assert_eq!(judge("max-stale=10", 71, 60, false), Verdict::AsUsual);
         assert_eq!(judge("max-stale=10", 50, 60, false), Verdict::AsUsual);
         assert_eq!(judge("max-stale, max-age=10", 70, 60, false), Verdict::Validate);
+        assert_eq!(judge("max-age=100", 70, 60, false), Verdict::Validate, "no stale response: §5.2.1.1");
+        assert_eq!(judge("max-age=100, max-stale=10", 70, 60, false), Verdict::ServeStale);
     }
 
     #[test]

@@ -51,6 +51,18 @@ impl StaleWindows {
         }
     }
 
+    /// The same, none wider than `limit`.
+    #[must_use]
+    pub(crate) fn limited(self, limit: Option<Duration>) -> Self {
+        let Some(limit) = limit else { return self };
+        Self {
+            while_revalidate: self.while_revalidate.min(limit),
+            if_error: self.if_error.min(limit),
+            if_disconnected: self.if_disconnected.min(limit),
+            ..self
+        }
+    }
+
     /// Whether nobody foresees that it is served stale. Standing in for an origin that is gone is not foreseen.
     #[must_use]
     pub fn is_closed(&self) -> bool {

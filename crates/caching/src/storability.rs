@@ -4,16 +4,16 @@ use http::{HeaderName, StatusCode, header};
 
 use crate::directives::ResponseDirectives;
 use crate::fields::unstorable;
-use crate::freshness::heuristically_cacheable;
+use crate::freshness::{heuristically_cacheable, may_force};
 use crate::policy::CachePolicy;
 use crate::request::{BypassReason, assess};
 use crate::settings::SetCookie;
 use crate::{Freshness, Request, Response, StaleWindows, Times, Vary};
 
 /// Statuses that speak of one request, one connection or one part, never of the resource: they are not stored,
-/// whatever the origin or the settings say. (206 and 304 are no whole responses; 400, 413 and 431 stored for
-/// everyone are how one client's odd request denies a page to all.)
-pub const NEVER_STORED: [u16; 14] = [206, 304, 400, 407, 408, 411, 412, 413, 416, 417, 421, 425, 426, 431];
+/// whatever the origin or the settings say. (206 and 304 are no whole responses; 413 and 431 stored for
+/// everyone are how one client's odd request denies a page to all. For 400 see [`CachePolicy`]'s profile.)
+pub const NEVER_STORED: [u16; 13] = [206, 304, 407, 408, 411, 412, 413, 416, 417, 421, 425, 426, 431];
 
 /// Statuses whose caching requirements are known here, for `must-understand` (RFC 9111 §5.2.2.3).
 const UNDERSTOOD: [u16; 20] =
@@ -72,6 +72,13 @@ impl NotStored {
     }
 }
 
+/// Whether a reason ([`NotStored::as_str`]) comes from the request alone. Such a response says nothing about the next
+/// one for the same key: remembering the key as uncacheable would let any client send others past the cache.
+#[must_use]
+pub fn speaks_of_the_request(reason: &'static str) -> bool {
+    [NotStored::RequestNoStore, NotStored::Authorization].iter().any(|known| known.as_str() == reason)
+}
+
 /// A response that may be stored, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
@@ -103,11 +110,27 @@ pub fn decide(
     if terms.no_store {
         return Err(NotStored::RequestNoStore);
     }
+    admit(request, response, times, policy)
+}
+
+/// The same for a request that is known to be allowed to the store.
+fn admit(
+    request: &Request<'_>,
+    response: &Response<'_>,
+    times: Times,
+    policy: &CachePolicy,
+) -> Result<Admission, NotStored> {
     let status = response.status;
-    if status.is_informational() || NEVER_STORED.contains(&status.as_u16()) {
+    if status.is_informational()
+        || NEVER_STORED.contains(&status.as_u16())
+        || (status == StatusCode::BAD_REQUEST && !policy.stores_bad_requests())
+    {
         return Err(NotStored::Status);
     }
-    let directives = ResponseDirectives::effective(response.headers);
+    let mut directives = ResponseDirectives::effective(response.headers);
+    if policy.force_store && may_force(status) {
+        directives.lift_bans();
+    }
     permitted(status, &directives)?;
     let shared = directives.public || directives.must_revalidate || directives.s_maxage.seconds().is_some();
     if request.headers.contains_key(header::AUTHORIZATION) && !shared {
@@ -119,8 +142,9 @@ pub fn decide(
         Vary::TooWide => return Err(NotStored::VaryTooWide),
         Vary::Fields(fields) => fields,
     };
-    let freshness = Freshness::of(response, &directives, times, policy);
-    let stale = StaleWindows::of(&directives, policy);
+    let may_guess = policy.by_profile.heuristic_with_cookie || !request.headers.contains_key(header::COOKIE);
+    let freshness = Freshness::of(response, &directives, times, policy, may_guess);
+    let stale = StaleWindows::of(&directives, policy).limited(policy.error_limit(status));
     let allowed = heuristically_cacheable(status)
         || directives.public
         || names_a_lifetime(response, &directives)
@@ -177,7 +201,7 @@ fn removals(
         }
     }
     if response.headers.contains_key(header::SET_COOKIE) && !remove.contains(&header::SET_COOKIE) {
-        match policy.set_cookie {
+        match policy.by_profile.set_cookie {
             SetCookie::Bypass => return Err(NotStored::SetCookie),
             SetCookie::Strip => remove.push(header::SET_COOKIE),
             SetCookie::Store => {}

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pingora::cache::predictor::{CacheablePredictor, Predictor};
-use seawall_caching::{CachePolicy, PolicyError};
+use seawall_caching::storability::speaks_of_the_request;
+use seawall_caching::{CachePolicy, PolicyError, Profile};
 use seawall_files::{FilesError, FilesOrigin};
 use seawall_guard::Limits;
 use seawall_proxy::{
@@ -114,7 +115,10 @@ pub(crate) fn router(
         routes.hosts = site.hosts.to_vec();
         routes.default = site.default;
         for route in &site.routes {
-            routes.route(route.matching(), Arc::new(route_plan(route, &name, upstreams, metrics, limits)?));
+            routes.route(
+                route.matching(),
+                Arc::new(route_plan(route, settings.cache.profile, &name, upstreams, metrics, limits)?),
+            );
         }
         builder.site(routes);
     }
@@ -131,6 +135,7 @@ pub(crate) fn site_name(site: &SiteSettings, index: usize) -> String {
 
 fn route_plan(
     route: &RouteSettings,
+    profile: Profile,
     site: &Arc<str>,
     upstreams: &Upstreams,
     metrics: &Arc<Metrics>,
@@ -150,7 +155,11 @@ fn route_plan(
     } else {
         return Err(PlanError::NoAction(name));
     };
-    let cache = route.cache.as_ref().filter(|cache| cache.enabled).map(|cache| CachePolicy::new(cache));
+    let cache = route
+        .cache
+        .as_ref()
+        .filter(|cache| cache.enabled)
+        .map(|cache| CachePolicy::with_default_profile(cache, profile));
     Ok(RoutePlan {
         site: Arc::clone(site),
         metrics: metrics.route(site, &name),
@@ -178,7 +187,7 @@ fn cache(settings: &CacheSettings) -> Result<CachePlan, PlanError> {
     let store = MemoryStore::leak(&settings.store())?;
     let per_shard = settings.uncacheable_keys.div_ceil(PREDICTOR_SHARDS);
     let predictor: &'static (dyn CacheablePredictor + Sync) =
-        Box::leak(Box::new(Predictor::<PREDICTOR_SHARDS>::new(per_shard, None)));
+        Box::leak(Box::new(Predictor::<PREDICTOR_SHARDS>::new(per_shard, Some(speaks_of_the_request))));
     let lock = settings.collapse.enabled.then(|| Collapse::leak(settings.collapse.fetch.duration()));
     Ok(CachePlan {
         store,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use seawall_caching::RouteCacheSettings;
+use seawall_caching::{Profile, RouteCacheSettings};
 use seawall_config::units::{ByteSize, Cidr, Span};
 use seawall_config::{OneOrMany, Short};
 use seawall_guard::LimitsSettings;
@@ -117,6 +117,9 @@ pub(crate) struct RouteSettings {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CacheSettings {
+    /// The profile of routes that name none: `standard` is the RFC as written, `cdn-safe` is careful about what
+    /// origins forget.
+    pub(crate) profile: Profile,
     /// Memory for cached responses: bodies, headers and bookkeeping together. At the limit the responses least
     /// likely to be asked for again make room.
     pub(crate) memory: ByteSize,
@@ -164,6 +167,7 @@ impl Default for CacheSettings {
     fn default() -> Self {
         let store = StoreSettings::default();
         Self {
+            profile: Profile::default(),
             memory: store.memory,
             max_object: store.max_object,
             fill_memory: store.fill_memory,

@@ -87,6 +87,14 @@ impl ResponseDirectives {
         self.forbids_stale() || self.s_maxage.is_present() || self.no_cache.is_all()
     }
 
+    /// Takes `no-store` and the unqualified `no-cache` out, for a route that is told to (`force_store`).
+    pub(crate) fn lift_bans(&mut self) {
+        self.no_store = false;
+        if self.no_cache.is_all() {
+            self.no_cache = Reach::Nothing;
+        }
+    }
+
     pub(super) fn add(&mut self, name: &[u8], argument: &Argument<'_>) {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         if is("max-age") {

@@ -9,7 +9,7 @@ fn policy(yaml: &str) -> CachePolicy {
 fn with(status: u16, pairs: &[(&str, &str)], times: Times, policy: &CachePolicy) -> Freshness {
     let headers = headers(pairs);
     let response = Response { status: StatusCode::from_u16(status).unwrap(), headers: &headers };
-    Freshness::of(&response, &ResponseDirectives::effective(&headers), times, policy)
+    Freshness::of(&response, &ResponseDirectives::effective(&headers), times, policy, true)
 }
 
 fn of(pairs: &[(&str, &str)]) -> Freshness {
@@ -175,15 +175,89 @@ fn age_on_arrival() {
     assert_eq!(age(&[("date", &date(after(40)))]), 0);
 }
 
+/// Values of Age, with what they say by either setting; `None` is stale.
+const AGES: &[(&[&str], Option<u64>, u64)] = &[
+    (&["10"], Some(10), 10),
+    (&[" 10\t"], Some(10), 10),
+    (&["007"], Some(7), 7),
+    (&["99999999999999999999"], Some(MAX_DELTA as u64), MAX_DELTA as u64),
+    (&["10,20"], Some(10), 10),
+    (&["20,10"], Some(20), 20),
+    (&["10, 20"], None, 10),
+    (&["0, 0"], None, 0),
+    (&["10", "20"], None, 10),
+    (&["0", "0"], None, 0),
+    (&["-10"], None, 0),
+    (&["+10"], None, 0),
+    (&["10.5"], None, 0),
+    (&["1e3"], None, 0),
+    (&["0x10"], None, 0),
+    (&["ten"], None, 0),
+    (&[""], None, 0),
+    (&["\"10\""], None, 0),
+    (&["10;a=b"], None, 0),
+    (&["10 s"], None, 0),
+    (&["x,10"], None, 0),
+    (&[",10"], None, 0),
+];
+
 #[test]
-fn only_the_first_member_of_age_counts_and_bad_ones_are_ignored() {
-    let age = |pairs: &[(&str, &str)]| of(pairs).initial_age.as_secs();
-    assert_eq!(age(&[("age", "10, 20")]), 10);
-    assert_eq!(age(&[("age", "10"), ("age", "20")]), 10);
-    for bad in ["-10", "10.5", "ten", "", "10;a=b", "x, 10"] {
-        assert_eq!(age(&[("age", bad)]), 0, "{bad}");
+fn an_age_is_one_number_or_the_response_is_stale() {
+    let lenient = policy("invalid_age: ignore");
+    for (lines, strict, ignoring) in AGES {
+        let mut pairs = vec![("cache-control", "max-age=4000000000")];
+        pairs.extend(lines.iter().map(|line| ("age", *line)));
+        let freshness = of(&pairs);
+        assert_eq!(
+            freshness.is_fresh(now()),
+            strict.is_some_and(|age| age < u64::from(MAX_DELTA)),
+            "{lines:?}"
+        );
+        if let Some(age) = strict {
+            assert_eq!(freshness.initial_age, secs(*age), "{lines:?}");
+        } else {
+            assert_eq!(freshness.source, LifetimeSource::Invalid, "{lines:?}");
+        }
+        let freshness = with(200, &pairs, at_once(), &lenient);
+        assert_eq!(
+            (freshness.initial_age, freshness.source),
+            (secs(*ignoring), LifetimeSource::MaxAge),
+            "{lines:?}"
+        );
     }
-    assert_eq!(age(&[("age", "99999999999999999999")]), u64::from(MAX_DELTA));
+}
+
+#[test]
+fn an_unreadable_age_spoils_the_origins_word_and_the_guess_but_not_the_routes() {
+    let modified = date(before(1000));
+    assert!(!of(&[("age", "x"), ("last-modified", &modified)]).is_fresh(now()));
+    assert!(!of(&[("age", "x"), ("expires", &date(after(60)))]).is_fresh(now()));
+    assert!(with(200, &[("age", "x")], at_once(), &policy("ttl: 60s")).is_fresh(after(59)));
+    assert_eq!(of(&[("age", "x"), ("cache-control", "no-cache")]).source, LifetimeSource::NoCache);
+}
+
+#[test]
+fn errors_are_kept_for_seconds_only_unless_the_route_says_otherwise() {
+    let hour = [("cache-control", "max-age=3600")];
+    let until = |status, pairs: &[(&str, &str)], yaml: &str| {
+        with(status, pairs, at_once(), &policy(yaml)).fresh_until().duration_since(now()).unwrap().as_secs()
+    };
+    for status in [401, 403, 405, 429, 451, 500, 501, 503, 599] {
+        assert_eq!(until(status, &hour, "{}"), 10, "{status}");
+        assert_eq!(until(status, &hour, "profile: standard"), 3600, "{status}");
+        assert_eq!(until(status, &hour, "{ profile: standard, max_error_ttl: 3s }"), 3, "{status}");
+    }
+    for status in [200, 204, 302, 404, 410] {
+        assert_eq!(until(status, &hour, "{}"), 3600, "{status}");
+    }
+    assert_eq!(until(503, &hour, "statuses: { 503: 1h }"), 10, "what the origin says is cut");
+    assert_eq!(until(503, &[], "statuses: { 503: 1h }"), 3600, "what the route says is not");
+    assert_eq!(
+        until(503, &[("cache-control", "max-age=3600"), ("age", "100")], "{}"),
+        10,
+        "from its arrival"
+    );
+    assert_eq!(until(503, &[("cache-control", "max-age=5")], "{}"), 5);
 }
 
 #[test]
@@ -237,7 +311,7 @@ proptest! {
         let times = Times { requested: at(requested), received: at(received) };
         let response = Response { status: StatusCode::OK, headers: &map };
         let freshness =
-            Freshness::of(&response, &ResponseDirectives::effective(&map), times, &CachePolicy::default());
+            Freshness::of(&response, &ResponseDirectives::effective(&map), times, &CachePolicy::default(), true);
         let (sooner, later) = (times.received, times.received + secs(u64::from(step)));
         prop_assert!(freshness.age_at(sooner) <= freshness.age_at(later));
         prop_assert!(freshness.is_fresh(sooner) || !freshness.is_fresh(later));

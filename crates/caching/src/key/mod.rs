@@ -8,6 +8,11 @@
 //! ([`crate::vary::variance_key`]): a purge or an unsafe request for a URI must reach every stored response
 //! of that URI (RFC 9111 §4.4), whatever fields it was asked with.
 
+pub(crate) mod cookie;
+mod name;
+mod normalize;
+#[cfg(test)]
+mod normalize_tests;
 mod query;
 mod selectors;
 mod settings;
@@ -18,12 +23,18 @@ use std::borrow::Cow;
 
 use http::HeaderName;
 
+use crate::no_vary_search::Learned;
 use crate::policy::PolicyError;
 use crate::syntax::push_frame;
 use query::QueryRule;
 
-pub(crate) use settings::check_headers;
+pub(crate) use name::Name;
+pub use normalize::Change;
+use normalize::Normalizer;
 pub use settings::{KeySettings, QuerySettings};
+pub(crate) use settings::{
+    check_headers, check_name_of_cookie, check_name_of_header, check_name_of_parameter,
+};
 
 /// Changes with the meaning of the frames, so that a store on disk never mixes two of them.
 const FRAME_VERSION: u8 = 1;
@@ -43,6 +54,7 @@ pub struct KeyPolicy {
     query: QueryRule,
     headers: Vec<HeaderName>,
     cookies: Vec<Vec<u8>>,
+    normalizer: Normalizer,
 }
 
 impl KeyPolicy {
@@ -60,14 +72,32 @@ impl KeyPolicy {
             query: QueryRule::new(&settings.query),
             headers,
             cookies: settings.cookies.iter().map(|name| name.clone().into_bytes()).collect(),
+            normalizer: Normalizer::new(settings),
         })
     }
 
     /// The key of a request, and what to forward for it.
     #[must_use]
     pub fn key<'a>(&self, scheme: &str, authority: &str, path_and_query: &'a [u8]) -> Key<'a> {
+        self.key_by(scheme, authority, path_and_query, None)
+    }
+
+    /// The key of a request for whose path a rule of No-Vary-Search was learned, and what to forward for it. Here,
+    /// and only here, one key stands for different targets: the origin has said that they are one.
+    #[must_use]
+    pub fn key_by<'a>(
+        &self,
+        scheme: &str,
+        authority: &str,
+        path_and_query: &'a [u8],
+        learned: Option<&Learned>,
+    ) -> Key<'a> {
         let target = self.target(path_and_query);
-        Key { primary: frame(scheme, authority, &target), target }
+        let primary = match learned {
+            Some(learned) => learned.frame(scheme, authority, &target),
+            None => frame(scheme, authority, &target),
+        };
+        Key { primary, target }
     }
 
     /// Path and query as they must go to the origin: unchanged unless the route has query rules.

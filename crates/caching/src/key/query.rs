@@ -3,27 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::QuerySettings;
-
-/// A parameter's name, or a prefix of names written `utm_*`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Name {
-    text: Vec<u8>,
-    prefix: bool,
-}
-
-impl Name {
-    fn new(written: &str) -> Self {
-        match written.strip_suffix('*') {
-            Some(prefix) => Self { text: prefix.as_bytes().to_vec(), prefix: true },
-            None => Self { text: written.as_bytes().to_vec(), prefix: false },
-        }
-    }
-
-    fn matches(&self, name: &[u8]) -> bool {
-        if self.prefix { name.starts_with(&self.text) } else { name == self.text }
-    }
-}
+use super::{Name, QuerySettings};
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 enum Keep {

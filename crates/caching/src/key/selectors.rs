@@ -1,8 +1,8 @@
 //! The header fields and cookies that a route keys on.
 
-use http::{HeaderMap, header};
+use http::HeaderMap;
 
-use super::KeyPolicy;
+use super::{KeyPolicy, cookie};
 use crate::syntax::{push_frame, trim};
 
 impl KeyPolicy {
@@ -29,13 +29,5 @@ fn push_values(name: &[u8], values: &[&[u8]], out: &mut Vec<u8>) {
 
 /// Every value of a cookie: a name sent twice must not hide its second value from the key.
 fn cookie_values<'a>(request: &'a HeaderMap, name: &[u8]) -> Vec<&'a [u8]> {
-    request
-        .get_all(header::COOKIE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b';'))
-        .filter_map(|pair| {
-            let equals = pair.iter().position(|byte| *byte == b'=')?;
-            (trim(&pair[..equals]) == name).then(|| trim(&pair[equals + 1..]))
-        })
-        .collect()
+    cookie::pairs(request).filter(|(found, _)| *found == name).filter_map(|(_, value)| value).collect()
 }

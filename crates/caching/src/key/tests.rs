@@ -3,7 +3,7 @@ use crate::testing::headers;
 use proptest::prelude::*;
 use seawall_config::{Diagnostics, Path};
 
-fn policy(yaml: &str) -> KeyPolicy {
+pub(super) fn policy(yaml: &str) -> KeyPolicy {
     let settings: KeySettings = serde_yaml::from_str(yaml).unwrap();
     KeyPolicy::new(&settings).unwrap()
 }

@@ -84,10 +84,73 @@ fn must_understand_lifts_no_store_for_known_statuses_only() {
 
 #[test]
 fn partial_interim_and_request_statuses_are_never_stored() {
-    for status in NEVER_STORED.into_iter().chain([100, 103]) {
+    for status in NEVER_STORED.into_iter().chain([100, 103, 400]) {
         let case = Case { status, yaml: "statuses: { 4xx: 1h }", ..Case::default() };
         assert_eq!(case.decide(), Err(NotStored::Status), "{status}");
     }
+    for yaml in ["profile: standard", "statuses: { 400: 1s }"] {
+        assert!(Case { status: 400, yaml, ..Case::default() }.decide().is_ok(), "{yaml}");
+        for status in NEVER_STORED {
+            assert!(Case { status, yaml, ..Case::default() }.decide().is_err(), "{yaml} {status}");
+        }
+    }
+}
+
+#[test]
+fn no_lifetime_is_guessed_for_a_request_with_a_cookie() {
+    let modified = date(before(1000));
+    let response = [("last-modified", modified.as_str())];
+    let fresh = |yaml, request: &[(&str, &str)]| {
+        Case { yaml, request, response: &response, ..Case::default() }
+            .decide()
+            .unwrap()
+            .freshness
+            .is_fresh(after(1))
+    };
+    let cookie = [("cookie", "id=1")];
+    assert!(fresh("{}", &[]) && !fresh("{}", &cookie));
+    assert!(fresh("profile: standard", &cookie) && fresh("heuristic_with_cookie: true", &cookie));
+    let explicit = Case { request: &cookie, ..Case::default() };
+    assert!(explicit.decide().unwrap().freshness.is_fresh(after(59)), "what the origin says counts");
+}
+
+#[test]
+fn an_error_is_not_served_stale_for_longer_than_it_is_kept() {
+    let value = "max-age=60, stale-while-revalidate=600, stale-if-error=600";
+    let windows = |status, yaml| {
+        let case = Case { status, yaml, response: &[("cache-control", value)], ..Case::default() };
+        case.decide().unwrap().stale
+    };
+    assert_eq!(windows(503, "{}").while_revalidate_secs(), 10);
+    assert_eq!(windows(503, "stale_if_disconnected: 1h").in_place_of_failure_secs(), 10);
+    assert_eq!(windows(503, "profile: standard").while_revalidate_secs(), 600);
+    assert_eq!(windows(404, "{}").while_revalidate_secs(), 600);
+}
+
+#[test]
+fn force_store_lifts_no_store_and_no_cache_and_nothing_else() {
+    let decide = |status, request: &[(&str, &str)], response: &[(&str, &str)]| {
+        let yaml = "{ force_store: true, force_ttl: 60s, stale_if_error: 1h }";
+        Case { yaml, status, request, response }.decide()
+    };
+    for value in ["no-store", "no-cache", "no-store, no-cache, max-age=0"] {
+        let stored = decide(200, &[], &[("cache-control", value)]).unwrap();
+        assert_eq!(stored.freshness.fresh_until(), after(60), "{value}");
+    }
+    let habit = "no-store, no-cache, must-revalidate";
+    assert!(decide(200, &[], &[("cache-control", habit)]).unwrap().stale.is_closed());
+    assert_eq!(decide(200, &[], &[("cache-control", "no-store, private")]), Err(NotStored::Private));
+    assert_eq!(
+        decide(200, &[("authorization", "a")], &[("cache-control", "no-store")]),
+        Err(NotStored::Authorization)
+    );
+    assert_eq!(
+        decide(200, &[], &[("cache-control", "no-store"), ("set-cookie", "a=b")]),
+        Err(NotStored::SetCookie)
+    );
+    assert_eq!(decide(500, &[], &[("cache-control", "no-store")]), Err(NotStored::NoStore), "not for errors");
+    let fields = decide(200, &[], &[("cache-control", "no-store, no-cache=\"x-a\"")]).unwrap();
+    assert_eq!(fields.remove, ["x-a"]);
 }
 
 #[test]
@@ -215,6 +278,19 @@ fn a_request_past_the_store_stores_nothing() {
     assert!(Case { request, ..Case::default() }.decide().is_ok());
     let heeding = Case { request, yaml: "honor_request_directives: true", ..Case::default() };
     assert_eq!(heeding.decide(), Err(NotStored::RequestNoStore));
+}
+
+#[test]
+fn what_a_client_can_bring_about_is_not_remembered() {
+    let reason = |request: &[(&str, &str)], response: &[(&str, &str)]| {
+        let yaml = "honor_request_directives: true";
+        Case { yaml, request, response, ..Case::default() }.decide().unwrap_err().as_str()
+    };
+    let fresh = [("cache-control", "max-age=60")];
+    assert!(speaks_of_the_request(reason(&[("authorization", "x")], &fresh)));
+    assert!(speaks_of_the_request(reason(&[("cache-control", "no-store")], &fresh)));
+    assert!(!speaks_of_the_request(reason(&[], &[("cache-control", "private")])));
+    assert!(!speaks_of_the_request(reason(&[], &[("set-cookie", "a=b"), fresh[0]])));
 }
 
 #[test]

@@ -54,7 +54,7 @@ pub fn merge(
     let excluded = |name: &HeaderName| {
         OF_THE_BYTES.contains(name)
             || unstorable.contains(name)
-            || (*name == header::SET_COOKIE && policy.set_cookie != SetCookie::Store)
+            || (*name == header::SET_COOKIE && policy.by_profile.set_cookie != SetCookie::Store)
     };
     for name in not_modified.keys().filter(|name| !excluded(name)) {
         merged.remove(name);

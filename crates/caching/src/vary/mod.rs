@@ -9,6 +9,8 @@ use http::{HeaderMap, HeaderName, header};
 use crate::key::KeyPolicy;
 use crate::syntax::{list, push_frame};
 
+pub(crate) use normalize::{Weighted, weighted};
+
 /// Fields that a Vary may name; a response with more is not stored, since hardly a second request would match.
 pub const MAX_FIELDS: usize = 16;
 

@@ -41,10 +41,10 @@ fn joined(request: &HeaderMap, name: &HeaderName) -> Vec<u8> {
 }
 
 /// A lower-cased member and its weight in thousandths (RFC 9110 §12.4.2).
-type Weighted = (Vec<u8>, u16);
+pub(crate) type Weighted = (Vec<u8>, u16);
 
 /// The members of a field with weights; `None` when it cannot be read for certain.
-fn weighted(request: &HeaderMap, name: &HeaderName) -> Option<Vec<Weighted>> {
+pub(crate) fn weighted(request: &HeaderMap, name: &HeaderName) -> Option<Vec<Weighted>> {
     let mut members: Vec<Weighted> = Vec::new();
     for member in request.get_all(name).iter().flat_map(|line| list(line.as_bytes())) {
         let mut parts = member.split(|byte| *byte == b';').map(trim);

@@ -8,8 +8,9 @@ use pingora_cache::{CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
+use seawall_caching::key::Change;
 use seawall_caching::request::{Verdict, assess};
-use seawall_caching::{Freshness, Request, StaleWindows, vary};
+use seawall_caching::{CachePolicy, Freshness, Request, StaleWindows, vary};
 use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
@@ -37,7 +38,11 @@ pub(crate) fn enable(session: &mut Session, ctx: &mut Context) {
         let has_body = !session.is_body_empty();
         let head = session.req_header();
         let request = Request { method: &head.method, headers: &head.headers, has_body };
-        match assess(&request, policy) {
+        let assessed = match policy.bypass(&head.headers, ctx.target.as_bytes()) {
+            Some(reason) => Err(reason),
+            None => assess(&request, policy),
+        };
+        match assessed {
             Ok(terms) => ctx.cache.terms = terms,
             Err(reason) => {
                 ctx.cache.bypass = Some(reason);
@@ -45,12 +50,27 @@ pub(crate) fn enable(session: &mut Session, ctx: &mut Context) {
                 return;
             }
         }
+        normalize(session, policy);
     }
     let cache = &ctx.plan.cache;
     let mut overrides = CacheOptionOverrides::default();
     overrides.wait_timeout = Some(cache.lock_wait);
     session.cache.enable(cache.store, None, Some(cache.predictor), cache.lock, Some(overrides));
     ctx.cache.epoch = Some(cache.store.epoch());
+}
+
+/// What tells no two responses of this route apart is taken out of the request: for the variant, and for the origin.
+fn normalize(session: &mut Session, policy: &CachePolicy) {
+    let changes = policy.key().normalize(&session.req_header().headers);
+    let request = session.req_header_mut();
+    for Change { name, value } in changes {
+        request.remove_header(&name);
+        if let Some(value) = value
+            && let Err(error) = request.insert_header(name, value)
+        {
+            log::warn!("a request field could not be normalised: {error}");
+        }
+    }
 }
 
 /// The name of the response in the store. What is keyed is what is forwarded, so the target may change here.
