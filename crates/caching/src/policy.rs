@@ -8,7 +8,7 @@ use crate::bypass::BypassRules;
 use crate::key::KeyPolicy;
 use crate::range::MOST_RANGES;
 use crate::request::BypassReason;
-use crate::settings::{Profile, Resolved, RouteCacheSettings, StatusSelector};
+use crate::settings::{Profile, Resolved, RouteCacheSettings, SetCookie, StatusSelector};
 
 /// Why settings cannot be compiled. Checked settings always can.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +48,7 @@ pub struct CachePolicy {
     max_variants: Option<u32>,
     max_ranges: usize,
     no_vary_search: bool,
+    pub(crate) post_reuse: bool,
     key: KeyPolicy,
 }
 
@@ -129,6 +130,7 @@ impl CachePolicy {
             max_variants: settings.max_variants,
             max_ranges: settings.max_ranges.min(MOST_RANGES),
             no_vary_search: settings.no_vary_search,
+            post_reuse: settings.post_reuse,
             key: parts.key,
         }
     }
@@ -144,6 +146,12 @@ impl CachePolicy {
     #[must_use]
     pub fn bypass(&self, request: &http::HeaderMap, target: &[u8]) -> Option<BypassReason> {
         self.bypass_when.find(request, target)
+    }
+
+    /// What is done with a response that sets a cookie.
+    #[must_use]
+    pub fn set_cookie(&self) -> SetCookie {
+        self.by_profile.set_cookie
     }
 
     /// Variants kept for one URL of the route, when it has its own limit.

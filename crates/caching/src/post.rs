@@ -23,7 +23,7 @@ pub fn decide(
     times: Times,
     policy: &CachePolicy,
 ) -> Result<Admission, NotStored> {
-    if response.status != StatusCode::OK || !is_located_at(origin, response.headers) {
+    if !policy.post_reuse || response.status != StatusCode::OK || !is_located_at(origin, response.headers) {
         return Err(NotStored::NothingAllows);
     }
     let directives = ResponseDirectives::effective(response.headers);
@@ -66,7 +66,11 @@ mod tests {
         let fields = headers(response);
         let response = Response { status: StatusCode::from_u16(status).unwrap(), headers: &fields };
         let times = Times { requested: now(), received: now() };
-        decide(&headers(request), &response, &origin, times, &CachePolicy::default()).map(|_| ())
+        let result = decide(&headers(request), &response, &origin, times, &CachePolicy::default());
+        let off = CachePolicy::new(&serde_yaml::from_str("post_reuse: false").unwrap()).unwrap();
+        let without = decide(&headers(request), &response, &origin, times, &off);
+        assert_eq!(without, Err(NotStored::NothingAllows), "a route may do without");
+        result.map(|_| ())
     }
 
     const FRESH: (&str, &str) = ("cache-control", "max-age=60");

@@ -105,9 +105,8 @@ pub struct RouteCacheSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub honor_request_directives: Option<bool>,
     /// Let the response to a POST answer later GETs when the origin gives it a lifetime and a `Content-Location`
-    /// that is the request's own URL (RFC 9110 §9.3.3). By profile: `standard` does, `cdn-safe` does not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub post_reuse: Option<bool>,
+    /// that is the request's own URL (RFC 9110 §9.3.3).
+    pub post_reuse: bool,
     /// What an `Age` that is not one number makes of a response.
     pub invalid_age: InvalidAge,
     /// Ranges that one request may ask for; one that asks for more gets the whole response. 0 switches ranges off.
@@ -142,7 +141,7 @@ impl Default for RouteCacheSettings {
             max_variants: None,
             no_vary_search: true,
             honor_request_directives: None,
-            post_reuse: None,
+            post_reuse: true,
             invalid_age: InvalidAge::default(),
             max_ranges: DEFAULT_MAX_RANGES,
             key: KeySettings::default(),

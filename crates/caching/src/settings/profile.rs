@@ -12,8 +12,7 @@ use super::{InvalidAge, RouteCacheSettings, SetCookie};
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
     /// RFC 9111 as it is written: Set-Cookie does not keep a response from being stored, a status 400 or an error
-    /// is kept as long as the origin wants, Cache-Control of requests counts, and a POST's response may answer a
-    /// later GET.
+    /// is kept as long as the origin wants, and Cache-Control of requests counts.
     Standard,
     /// What a cache in front of many clients can do without asking: a response that sets a cookie is not
     /// stored, errors are kept for seconds only, no lifetime is guessed for a request with a cookie, and no
@@ -30,7 +29,6 @@ pub(crate) struct Resolved {
     pub(crate) heuristic_with_cookie: bool,
     pub(crate) max_error_ttl: Option<Span>,
     pub(crate) bad_request: bool,
-    pub(crate) post_reuse: bool,
     pub(crate) invalid_age: InvalidAge,
 }
 
@@ -48,7 +46,6 @@ impl Profile {
             heuristic_with_cookie: settings.heuristic_with_cookie.unwrap_or(standard),
             max_error_ttl: settings.max_error_ttl.or((!standard).then_some(Span::secs(10))),
             bad_request: standard,
-            post_reuse: settings.post_reuse.unwrap_or(standard),
             invalid_age: settings.invalid_age,
         }
     }

@@ -27,7 +27,7 @@ fn the_whole_map() {
          stale_while_revalidate: 30s, stale_if_error: 1d, heuristic: false, heuristic_percent: 20, \
          heuristic_max: 2d, set_cookie: strip, vary_ignore: [Origin], honor_request_directives: true, \
          profile: standard, max_error_ttl: 5s, bypass_when: [{ cookie: c*, equals: x }], max_variants: 9, \
-         invalid_age: ignore, post_reuse: true, no_vary_search: false, max_ranges: 2, \
+         invalid_age: ignore, post_reuse: false, no_vary_search: false, max_ranges: 2, \
          heuristic_with_cookie: true, force_store: false, \
          key: { query: { exclude: [utm_*] }, headers: [X-A], cookies: [c], ignore_cookies: [_ga*], \
          accept_encoding: [br, gzip], accept_language: [en, de-CH] } }",
@@ -109,12 +109,11 @@ fn a_profile_gives_way_to_what_is_said() {
         (safe.honor_request_directives, standard.honor_request_directives),
         (safe.heuristic_with_cookie, standard.heuristic_with_cookie),
         (safe.bad_request, standard.bad_request),
-        (safe.post_reuse, standard.post_reuse),
     ] {
         assert!(!safe && standard);
     }
     let said = "set_cookie: strip, honor_request_directives: false, heuristic_with_cookie: false, \
-                max_error_ttl: 1s, post_reuse: false";
+                max_error_ttl: 1s";
     let (one, other) =
         (resolved(&format!("{{ profile: standard, {said} }}")), resolved(&format!("{{ {said} }}")));
     assert!(one == Resolved { bad_request: true, ..other } && one.max_error_ttl == Some(Span::secs(1)));

@@ -22,7 +22,11 @@ pub(super) fn describe(
         return target;
     };
     let head = Request { method: &asked.method, headers: &asked.headers, has_body: false };
-    if let Err(reason) = request::assess(&head, policy) {
+    let assessed = match policy.bypass(&asked.headers, target.as_bytes()) {
+        Some(reason) => Err(reason),
+        None => request::assess(&head, policy),
+    };
+    if let Err(reason) = assessed {
         let _ = writeln!(text, "cache     bypassed: {}", reason.as_str());
         return target;
     }
@@ -44,7 +48,7 @@ pub(super) fn describe(
             let _ = writeln!(text, "          stale for {window} {when}, when the origin does not say");
         }
     }
-    let cookies = match rule.set_cookie {
+    let cookies = match policy.set_cookie() {
         SetCookie::Bypass => "not stored with Set-Cookie",
         SetCookie::Strip => "stored without its Set-Cookie",
         SetCookie::Store => "stored with its Set-Cookie",
