@@ -9,7 +9,6 @@ use http::{HeaderMap, StatusCode, header};
 use crate::date::{first_date, http_date};
 use crate::directives::{Delta, ResponseDirectives};
 use crate::policy::{CachePolicy, Heuristic};
-use crate::settings::InvalidAge;
 use crate::syntax::{delta_seconds, trim};
 use crate::{MAX_DELTA, Response, Times};
 
@@ -105,19 +104,14 @@ impl Freshness {
         policy: &CachePolicy,
         may_guess: bool,
     ) -> Self {
-        let age = AgeField::read(response.headers, policy.by_profile.invalid_age);
-        let initial_age = initial_age(response.headers, times, age);
-        let (mut lifetime, mut source) = lifetime(response, directives, times, policy, may_guess);
+        let initial_age = initial_age(response.headers, times);
+        let (mut lifetime, source) = lifetime(response, directives, times, policy, may_guess);
         if source.is_configured() {
             // A route's own times run from the arrival: an origin behind another cache would otherwise send
             // responses that are never fresh.
             lifetime = lifetime.saturating_add(initial_age);
         } else if let Some(limit) = policy.error_limit(response.status) {
             lifetime = lifetime.min(limit.saturating_add(initial_age));
-        }
-        let origins = !source.is_configured() && source != LifetimeSource::NoCache;
-        if age == AgeField::Unreadable && origins {
-            (lifetime, source) = (Duration::ZERO, LifetimeSource::Invalid);
         }
         Self { lifetime, source, initial_age, received: times.received }
     }
@@ -162,49 +156,23 @@ impl Freshness {
     }
 }
 
-/// What Age says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AgeField {
-    /// Nothing, or nothing that counts.
-    Silent,
-    /// That many seconds.
-    Seconds(u32),
-    /// Something else than one number, where that counts.
-    Unreadable,
-}
-
-impl AgeField {
-    /// RFC 9111 §5.1 wants the first member of a list, and what is no number ignored; §4.2.1 encourages to take a
-    /// response with unreadable freshness for stale. [`InvalidAge`] says which. Two lines are the same as
-    /// one line in which an intermediary joined them with a comma and a blank (RFC 9110 §5.3): two values. A list that
-    /// a sender wrote as one value (`0,7200`) has a first member in either case.
-    fn read(headers: &HeaderMap, invalid: InvalidAge) -> Self {
-        let mut lines = headers.get_all(header::AGE).iter();
-        let Some(line) = lines.next() else { return Self::Silent };
-        let value = trim(line.as_bytes());
-        let first = value.split(|byte| *byte == b',').next().unwrap_or(value);
-        let joined = lines.next().is_some() || value.windows(2).any(|pair| pair == b", ");
-        match (delta_seconds(trim(first)), invalid) {
-            (Some(_), InvalidAge::Stale) if joined => Self::Unreadable,
-            (Some(seconds), _) => Self::Seconds(seconds),
-            (None, InvalidAge::Stale) => Self::Unreadable,
-            (None, InvalidAge::Ignore) => Self::Silent,
-        }
-    }
-}
-
 /// The age on arrival (RFC 9111 §4.2.3).
-fn initial_age(headers: &HeaderMap, times: Times, age: AgeField) -> Duration {
+fn initial_age(headers: &HeaderMap, times: Times) -> Duration {
     let apparent = first_date(headers, &header::DATE, times.received)
         .and_then(|date| times.received.duration_since(date).ok())
         // Date has whole seconds only; its cut-off part is no age.
         .map_or(Duration::ZERO, |age| Duration::from_secs(age.as_secs()));
     let delay = times.received.duration_since(times.requested).unwrap_or_default();
-    let said = match age {
-        AgeField::Seconds(seconds) => Duration::from_secs(u64::from(seconds)),
-        AgeField::Silent | AgeField::Unreadable => Duration::ZERO,
-    };
-    apparent.max(said.saturating_add(delay))
+    apparent.max(age_value(headers).saturating_add(delay))
+}
+
+/// The first member of Age; one that is no number is ignored (RFC 9111 §5.1).
+fn age_value(headers: &HeaderMap) -> Duration {
+    headers
+        .get(header::AGE)
+        .and_then(|value| value.as_bytes().split(|byte| *byte == b',').next())
+        .and_then(|first| delta_seconds(trim(first)))
+        .map_or(Duration::ZERO, |seconds| Duration::from_secs(u64::from(seconds)))
 }
 
 fn lifetime(

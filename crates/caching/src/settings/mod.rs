@@ -107,8 +107,6 @@ pub struct RouteCacheSettings {
     /// Let the response to a POST answer later GETs when the origin gives it a lifetime and a `Content-Location`
     /// that is the request's own URL (RFC 9110 §9.3.3).
     pub post_reuse: bool,
-    /// What an `Age` that is not one number makes of a response.
-    pub invalid_age: InvalidAge,
     /// Ranges that one request may ask for; one that asks for more gets the whole response. 0 switches ranges off.
     /// At most 64.
     pub max_ranges: usize,
@@ -142,7 +140,6 @@ impl Default for RouteCacheSettings {
             no_vary_search: true,
             honor_request_directives: None,
             post_reuse: true,
-            invalid_age: InvalidAge::default(),
             max_ranges: DEFAULT_MAX_RANGES,
             key: KeySettings::default(),
         }
@@ -159,17 +156,6 @@ pub enum SetCookie {
     Strip,
     /// It is stored with its Set-Cookie: every client gets the same cookie.
     Store,
-}
-
-/// What a response with an unreadable Age is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum InvalidAge {
-    /// It is stale: nobody knows how old it is (RFC 9111 §4.2.1 encourages it).
-    #[default]
-    Stale,
-    /// The first number of a list counts, and anything else is ignored (RFC 9111 §5.1).
-    Ignore,
 }
 
 /// `off`, `on`, or a time that is the `ttl`.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use seawall_config::units::Span;
 use serde::{Deserialize, Serialize};
 
-use super::{InvalidAge, RouteCacheSettings, SetCookie};
+use super::{RouteCacheSettings, SetCookie};
 
 /// How careful a route's cache is where its settings do not say. `standard` is the RFC as it is written;
 /// `cdn-safe` also guards against what origins forget to say. docs/cache-a-site.md has the table.
@@ -29,7 +29,6 @@ pub(crate) struct Resolved {
     pub(crate) heuristic_with_cookie: bool,
     pub(crate) max_error_ttl: Option<Span>,
     pub(crate) bad_request: bool,
-    pub(crate) invalid_age: InvalidAge,
 }
 
 impl Profile {
@@ -46,7 +45,6 @@ impl Profile {
             heuristic_with_cookie: settings.heuristic_with_cookie.unwrap_or(standard),
             max_error_ttl: settings.max_error_ttl.or((!standard).then_some(Span::secs(10))),
             bad_request: standard,
-            invalid_age: settings.invalid_age,
         }
     }
 }
