@@ -154,6 +154,13 @@ impl CachePolicy {
         self.by_profile.set_cookie
     }
 
+    /// Whether a stored response in the one language that a request likes best serves it, although it was stored for
+    /// another Accept-Language ([`crate::vary::is_in_preferred_language`]).
+    #[must_use]
+    pub fn serves_preferred_language(&self) -> bool {
+        self.by_profile.preferred_language
+    }
+
     /// Variants kept for one URL of the route, when it has its own limit.
     #[must_use]
     pub fn max_variants(&self) -> Option<u32> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use seawall_caching::no_vary_search::Learned;
 use seawall_caching::{BypassReason, Terms};
 use seawall_guard::BodyMeter;
 use seawall_routing::Captures;
@@ -64,6 +65,8 @@ pub(crate) struct CacheFacts {
     pub(crate) epoch: Option<Epoch>,
     /// The response is not what the client gets.
     pub(crate) instead: Option<Instead>,
+    /// Which query parameters make no difference, by an earlier response for the path.
+    pub(crate) search: Option<Learned>,
     /// Something is stored for the URI, but for other request fields.
     pub(crate) vary_missed: bool,
     /// What was found was stale.

@@ -28,6 +28,7 @@ mod forwarding;
 mod phases;
 mod plan;
 mod request_id;
+mod search;
 mod service;
 
 pub use collapse::Collapse;
@@ -35,4 +36,5 @@ pub use context::Context;
 pub use forwarding::{Forwarding, ForwardingError, ForwardingSettings};
 pub use phases::select::MAX_TRIES;
 pub use plan::{Action, CachePlan, Plan, RoutePlan, SitePlan, UpstreamKind, UpstreamPlan};
+pub use search::SearchMemory;
 pub use service::Seawall;

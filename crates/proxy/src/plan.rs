@@ -16,6 +16,7 @@ use seawall_telemetry::metrics::{Metrics, RouteMetrics, UpstreamMetrics};
 use seawall_upstream::Pool;
 
 use crate::forwarding::Forwarding;
+use crate::search::SearchMemory;
 
 /// Everything a request needs to know.
 pub struct Plan {
@@ -114,6 +115,8 @@ pub struct CachePlan {
     pub store: &'static MemoryStore,
     /// Which keys turned out to be uncacheable.
     pub predictor: &'static (dyn CacheablePredictor + Sync),
+    /// Which query parameters make no difference, by path, as origins have said (No-Vary-Search).
+    pub search: &'static SearchMemory,
     /// Collapses requests for one key; `None` when that is switched off.
     pub lock: Option<&'static CacheKeyLockImpl>,
     /// How long a request waits for another's response.

@@ -9,8 +9,8 @@ use seawall_caching::{CachePolicy, PolicyError, Profile};
 use seawall_files::{FilesError, FilesOrigin};
 use seawall_guard::Limits;
 use seawall_proxy::{
-    Action, CachePlan, Collapse, Forwarding, ForwardingError, Plan, RoutePlan, SitePlan, UpstreamKind,
-    UpstreamPlan,
+    Action, CachePlan, Collapse, Forwarding, ForwardingError, Plan, RoutePlan, SearchMemory, SitePlan,
+    UpstreamKind, UpstreamPlan,
 };
 use seawall_routing::{
     HeaderOpsError, HeaderTarget, Redirect, RedirectError, Rewrite, RewriteError, Router, RouterBuilder,
@@ -192,6 +192,7 @@ fn cache(settings: &CacheSettings) -> Result<CachePlan, PlanError> {
     Ok(CachePlan {
         store,
         predictor,
+        search: SearchMemory::leak(settings.no_vary_search_paths),
         lock,
         lock_wait: settings.collapse.wait.duration(),
         max_object: settings.max_object.as_usize(),

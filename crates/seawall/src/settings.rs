@@ -146,6 +146,9 @@ pub(crate) struct CacheSettings {
     /// Keys remembered as uncacheable, so that requests for them never wait for each other. Beyond this number the
     /// least recently marked are forgotten.
     pub(crate) uncacheable_keys: usize,
+    /// Paths whose `No-Vary-Search` is remembered, so that requests which differ only in what it names share a response.
+    /// Beyond this number the path learned first is forgotten.
+    pub(crate) no_vary_search_paths: usize,
 }
 
 impl CacheSettings {
@@ -178,6 +181,7 @@ impl Default for CacheSettings {
             collapse: CollapseSettings::default(),
             purge: PurgeSettings::default(),
             uncacheable_keys: 65_536,
+            no_vary_search_paths: 16_384,
         }
     }
 }

@@ -32,6 +32,11 @@ const FIELD_OVERHEAD: u64 = 128;
 const CASE_OVERHEAD: u64 = 112;
 
 /// A [`CacheMeta`] taken apart so that it can be put together again cheaply.
+/// How many variants of one URL are kept, in the place of [`StoreSettings::max_variants`](crate::StoreSettings): put it
+/// into the extensions of the [`CacheMeta`] of a response whose route has a limit of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VariantLimit(pub u32);
+
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     fresh_until: SystemTime,
@@ -76,6 +81,11 @@ impl Head {
             internals,
             bytes,
         })
+    }
+
+    /// Variants of its URL that may be kept beside it, when its route says so.
+    pub(crate) fn variant_limit(&self) -> Option<usize> {
+        self.extensions.get::<VariantLimit>().map(|limit| limit.0 as usize)
     }
 
     /// Puts the [`CacheMeta`] together again.

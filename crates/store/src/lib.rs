@@ -49,6 +49,7 @@ mod shard;
 mod stats;
 mod storage;
 
+pub use head::VariantLimit;
 pub use hit::{FILL_FAILED, OUT_OF_RANGE, READER_TOO_SLOW, stored_length};
 pub use memory::{Epoch, MemoryStore, Refusal, StoreError};
 pub use miss::{FILL_ABANDONED, WRONG_LENGTH};

@@ -3,8 +3,6 @@
 //! The stored response of a URI may belong to another route than the request that changed it (`POST` is often
 //! routed elsewhere than `GET`), so each target is routed anew, as a GET.
 
-use std::sync::Arc;
-
 use http::Method;
 use pingora_cache::CacheKey;
 use pingora_cache::storage::{PurgeTarget, PurgeType, Storage};
@@ -30,8 +28,11 @@ pub(crate) async fn after(session: &Session, response: &ResponseHeader, ctx: &Co
     let origin = Origin { scheme: ctx.scheme(), authority: &authority, path_and_query: target.as_bytes() };
     for target in invalidation::invalidated(method, response.status, &origin, &response.headers) {
         let Ok(target) = String::from_utf8(target) else { continue };
-        if let Some((key, _)) = key_of(&ctx.plan, &ctx.host, &origin, &target) {
-            remove(&ctx.plan, &key).await;
+        if let Some(named) = named(&ctx.plan, &ctx.host, &origin, &target) {
+            remove(&ctx.plan, &named.key).await;
+            if let Some(key) = searched(&ctx.plan, &named, &origin) {
+                remove(&ctx.plan, &key).await;
+            }
         }
     }
 }
@@ -46,13 +47,16 @@ pub(crate) async fn discarded(session: &Session, ctx: &Context) {
     }
 }
 
-/// The key under which a GET for this target is stored, and its route, when that has a cache.
-pub(crate) fn key_of<'p>(
-    plan: &'p Plan,
-    host: &str,
-    origin: &Origin<'_>,
-    target: &str,
-) -> Option<(CacheKey, &'p Arc<RoutePlan>)> {
+/// Where the response to a GET is stored.
+pub(crate) struct Named<'p> {
+    pub(crate) key: CacheKey,
+    pub(crate) route: &'p RoutePlan,
+    /// Path and query as forwarded.
+    target: String,
+}
+
+/// Where the response to a GET for this target is stored, when its route has a cache.
+pub(crate) fn named<'p>(plan: &'p Plan, host: &str, origin: &Origin<'_>, target: &str) -> Option<Named<'p>> {
     let (path, query) = route::split(target);
     let path = normalize_path(path).ok()?;
     let Outcome::Route(found) = plan.router.find(host, &Method::GET, &path) else { return None };
@@ -65,7 +69,28 @@ pub(crate) fn key_of<'p>(
         target = rewrite.apply(&target, &found.captures).ok()?;
     }
     let key = policy.key().key(origin.scheme, origin.authority, target.as_bytes());
-    Some((CacheKey::new(key.primary, ""), found.route))
+    Some(Named { key: CacheKey::new(key.primary, ""), route: found.route, target })
+}
+
+/// The key that a GET has by what was learned from No-Vary-Search, when that is another one.
+fn searched(plan: &Plan, named: &Named<'_>, origin: &Origin<'_>) -> Option<CacheKey> {
+    let policy = named.route.cache.as_ref()?;
+    let target = named.target.as_bytes();
+    let learned = plan.cache.search.find(origin.scheme, origin.authority, &policy.key().target(target))?;
+    let key = policy.key().key_by(origin.scheme, origin.authority, target, Some(&learned));
+    Some(CacheKey::new(key.primary, ""))
+}
+
+/// A PURGE removes what stands under the key of today. What was stored before the rule for its path was learned has a
+/// key of its own, which would count again once the rule is forgotten; it goes too.
+pub(crate) async fn purged(session: &Session, ctx: &Context) {
+    if ctx.plan.cache.search.is_empty() {
+        return;
+    }
+    let Some(policy) = ctx.route.as_ref().and_then(|route| route.cache.as_ref()) else { return };
+    let authority = lookup::authority(session, ctx);
+    let key = policy.key().key(ctx.scheme(), &authority, ctx.target.as_bytes());
+    remove(&ctx.plan, &CacheKey::new(key.primary, "")).await;
 }
 
 async fn remove(plan: &Plan, key: &CacheKey) {

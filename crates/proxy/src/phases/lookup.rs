@@ -9,6 +9,7 @@ use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use seawall_caching::key::Change;
+use seawall_caching::no_vary_search::SearchRule;
 use seawall_caching::request::{Verdict, assess};
 use seawall_caching::{CachePolicy, Freshness, Request, StaleWindows, vary};
 use seawall_telemetry::CacheResult;
@@ -23,6 +24,7 @@ pub(crate) struct Facts {
     pub(crate) freshness: Freshness,
     pub(crate) stale: StaleWindows,
     pub(crate) vary: Vec<http::HeaderName>,
+    pub(crate) search: SearchRule,
 }
 
 /// The facts of a stored response.
@@ -79,12 +81,18 @@ pub(crate) fn key(session: &Session, ctx: &mut Context) -> Result<CacheKey> {
         return Error::e_explain(pingora_error::ErrorType::InternalError, "a key without a cache policy");
     };
     let authority = authority(session, ctx);
-    let key = policy.key().key(ctx.scheme(), &authority, ctx.target.as_bytes());
+    let learned = policy.no_vary_search().then(|| {
+        let target = policy.key().target(ctx.target.as_bytes());
+        ctx.plan.cache.search.find(ctx.scheme(), &authority, &target)
+    });
+    let learned = learned.flatten();
+    let key = policy.key().key_by(ctx.scheme(), &authority, ctx.target.as_bytes(), learned.as_ref());
     let primary = key.primary;
     if let std::borrow::Cow::Owned(target) = key.target {
         ctx.target = String::from_utf8(target)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     }
+    ctx.cache.search = learned;
     Ok(CacheKey::new(primary, ""))
 }
 
@@ -109,17 +117,31 @@ pub(crate) fn authority(session: &Session, ctx: &Context) -> String {
 /// The variant this request wants of a stored response.
 pub(crate) fn variant(meta: &CacheMeta, ctx: &mut Context, request: &RequestHeader) -> Option<HashBinary> {
     let policy = ctx.route.as_ref()?.cache.as_ref()?;
-    let fields = facts(meta).map_or(&[][..], |facts| &facts.vary);
-    if fields.is_empty() && !policy.key().has_selectors() {
+    let facts = facts(meta);
+    let fields = facts.map_or(&[][..], |facts| &facts.vary);
+    // A key leads to one route and so to one upstream; but one that was made by a rule of No-Vary-Search stands for many
+    // targets, and a response that states another rule is for its own only.
+    let realm = match (&ctx.cache.search, facts) {
+        (Some(learned), Some(facts)) => learned.realm(&facts.search, &ctx.target),
+        _ => "",
+    };
+    if fields.is_empty() && realm.is_empty() && !policy.key().has_selectors() {
         return None;
     }
-    // A key leads to one route and so to one upstream: no realm is needed.
-    let selection = vary::Selection { realm: "", key: policy.key(), vary: fields };
+    let selection = vary::Selection { realm, key: policy.key(), vary: fields };
     let variant = vary::variance_key(&request.headers, &selection).map(hash_key);
     // Asked with a response of the origin in hand it is the name of a new variant, no miss.
-    if ctx.cache.origin_status.is_none() {
-        ctx.cache.vary_missed = meta.variance() != variant;
+    if ctx.cache.origin_status.is_some() {
+        return variant;
     }
+    let liked = policy.serves_preferred_language()
+        && realm.is_empty()
+        && !policy.key().has_selectors()
+        && vary::is_in_preferred_language(&request.headers, fields, meta.headers());
+    if liked {
+        return meta.variance();
+    }
+    ctx.cache.vary_missed = meta.variance() != variant;
     variant
 }
 

@@ -39,8 +39,8 @@ pub(crate) fn begin(session: &Session, response: &ResponseHeader, ctx: &mut Cont
     let Some(target) = route::client_target(session) else { return };
     let authority = lookup::authority(session, ctx);
     let origin = Origin { scheme: ctx.scheme(), authority: &authority, path_and_query: target.as_bytes() };
-    let Some((key, found)) = invalidate::key_of(&ctx.plan, &ctx.host, &origin, &target) else { return };
-    let Some(policy) = &found.cache else { return };
+    let Some(named) = invalidate::named(&ctx.plan, &ctx.host, &origin, &target) else { return };
+    let Some(policy) = &named.route.cache else { return };
     // Selectors of the route would have to be read from a request that was no GET.
     if policy.key().has_selectors() {
         return;
@@ -50,8 +50,8 @@ pub(crate) fn begin(session: &Session, response: &ResponseHeader, ctx: &mut Cont
     let answer = Response { status: response.status, headers: &response.headers };
     let Ok(admission) = post::decide(&head.headers, &answer, &origin, times, policy) else { return };
     let epoch = ctx.plan.cache.store.epoch();
-    let meta = store::meta(response.clone(), admission, received, Some(epoch));
-    ctx.copy = Some(Box::new(Copy { key, meta, body: BytesMut::new(), complete: false }));
+    let meta = store::meta(response.clone(), admission, received, policy, Some(epoch));
+    ctx.copy = Some(Box::new(Copy { key: named.key, meta, body: BytesMut::new(), complete: false }));
 }
 
 /// A piece of the body passes.

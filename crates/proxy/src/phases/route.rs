@@ -10,6 +10,7 @@ use seawall_routing::{Outcome, Redirect, RequestParts, normalize_host, normalize
 
 use crate::answer::Answer;
 use crate::context::Context;
+use crate::phases::invalidate;
 use crate::plan::{Action, RoutePlan};
 
 /// True when the request is answered.
@@ -26,7 +27,9 @@ pub(crate) async fn route(session: &mut Session, ctx: &mut Context) -> Result<bo
     };
     ctx.route = Some(Arc::clone(&route));
     if purge {
-        return allow_purge(ctx).map(|()| false);
+        allow_purge(ctx)?;
+        invalidate::purged(session, ctx).await;
+        return Ok(false);
     }
     check_expectation(session, ctx)?;
     announce_body(session, ctx, &route)?;

@@ -9,14 +9,15 @@ use pingora_cache::{CacheMeta, NoCacheReason, RespCacheable};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
-use seawall_caching::{Admission, Request, Response, Times, storability, validation};
-use seawall_store::Epoch;
+use seawall_caching::no_vary_search::SearchRule;
+use seawall_caching::{Admission, CachePolicy, Request, Response, Times, storability, validation};
+use seawall_store::{Epoch, VariantLimit};
 use seawall_telemetry::metrics::UpstreamResult;
 use seawall_upstream::{Outcome, Reached};
 
 use crate::context::{Context, Stored};
 use crate::phases::lookup::Facts;
-use crate::phases::select;
+use crate::phases::{lookup, select};
 
 /// Fields of one connection (RFC 9110 §7.6.1). `Transfer-Encoding` is the framing layer's.
 const HOP_BY_HOP: [HeaderName; 3] = [
@@ -158,7 +159,20 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
         return RespCacheable::Uncacheable(NoCacheReason::ResponseTooLarge);
     }
     ctx.cache.stored = Stored::Yes;
-    RespCacheable::Cacheable(meta(header, admission, received, ctx.cache.epoch))
+    if policy.no_vary_search() {
+        learn_search(session, &header, ctx);
+    }
+    RespCacheable::Cacheable(meta(header, admission, received, policy, ctx.cache.epoch))
+}
+
+/// Remembers which query parameters make no difference, for the keys of later requests.
+fn learn_search(session: &Session, header: &ResponseHeader, ctx: &Context) {
+    let rule = SearchRule::of(&header.headers);
+    if rule.is_exact() {
+        return;
+    }
+    let authority = lookup::authority(session, ctx);
+    ctx.plan.cache.search.learn(ctx.scheme(), &authority, ctx.target.as_bytes(), &rule);
 }
 
 /// What the store keeps beside the body. `epoch`: when the request began in the history of purges.
@@ -166,11 +180,14 @@ pub(crate) fn meta(
     mut header: ResponseHeader,
     admission: Admission,
     received: SystemTime,
+    policy: &CachePolicy,
     epoch: Option<Epoch>,
 ) -> CacheMeta {
     for name in &admission.remove {
         header.remove_header(name);
     }
+    let search =
+        if policy.no_vary_search() { SearchRule::of(&header.headers) } else { SearchRule::default() };
     let mut meta = CacheMeta::new(
         admission.freshness.fresh_until(),
         received,
@@ -178,8 +195,12 @@ pub(crate) fn meta(
         admission.stale.in_place_of_failure_secs(),
         header,
     );
-    let facts = Facts { freshness: admission.freshness, stale: admission.stale, vary: admission.vary };
+    let facts =
+        Facts { freshness: admission.freshness, stale: admission.stale, vary: admission.vary, search };
     meta.extensions_mut().insert(Arc::new(facts));
+    if let Some(limit) = policy.max_variants() {
+        meta.extensions_mut().insert(VariantLimit(limit));
+    }
     if let Some(epoch) = epoch {
         meta.extensions_mut().insert(epoch);
     }

@@ -222,7 +222,11 @@ impl MemoryStore {
             older.overtake();
         }
         if entry.is_variant() {
-            for variant in state.join_family(fill.family, fill.key, self.max_variants) {
+            for variant in state.join_family(
+                fill.family,
+                fill.key,
+                fill.head.variant_limit().unwrap_or(self.max_variants),
+            ) {
                 count(&self.counters.variants_dropped);
                 self.remove_object(shard, state, variant);
             }

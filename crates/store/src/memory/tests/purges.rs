@@ -125,6 +125,18 @@ async fn variants_of_one_url_are_bounded() {
 }
 
 #[tokio::test]
+async fn a_route_may_keep_fewer_variants() {
+    let store = store_of(ByteSize::mib(4));
+    for i in 0..5 {
+        let mut meta = meta(Some(1));
+        meta.extensions_mut().insert(crate::VariantLimit(2));
+        put_with(store, &variant("/", i), &meta, b"v").await;
+    }
+    assert_eq!(store.stats().objects, 2);
+    assert_consistent(store);
+}
+
+#[tokio::test]
 async fn a_soft_purge_leaves_it_stale_with_its_windows() {
     let store = store_of(ByteSize::mib(4));
     let key = key("/");
