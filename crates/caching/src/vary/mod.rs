@@ -1,10 +1,13 @@
 //! Which variant of a stored response a request selects (RFC 9111 §4.1).
 
+mod language;
 mod normalize;
 #[cfg(test)]
 mod tests;
 
 use http::{HeaderMap, HeaderName, header};
+
+pub use language::is_in_preferred_language;
 
 use crate::key::KeyPolicy;
 use crate::syntax::{list, push_frame};

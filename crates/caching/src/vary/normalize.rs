@@ -40,6 +40,15 @@ fn joined(request: &HeaderMap, name: &HeaderName) -> Vec<u8> {
     out
 }
 
+/// The range of Accept-Language with the highest weight, in lower case, when there is exactly one, `*` aside.
+pub(super) fn only_favourite(request: &HeaderMap) -> Option<Vec<u8>> {
+    let members = weighted(request, &header::ACCEPT_LANGUAGE)?;
+    let highest = members.iter().map(|(_, weight)| *weight).max().filter(|weight| *weight > 0)?;
+    let mut favourites = members.into_iter().filter(|(_, weight)| *weight == highest);
+    let (name, _) = favourites.next()?;
+    (favourites.next().is_none() && name != b"*").then_some(name)
+}
+
 /// A lower-cased member and its weight in thousandths (RFC 9110 §12.4.2).
 pub(crate) type Weighted = (Vec<u8>, u16);
 
