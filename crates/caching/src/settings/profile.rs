@@ -29,8 +29,7 @@ pub(crate) struct Resolved {
     pub(crate) heuristic_with_cookie: bool,
     pub(crate) max_error_ttl: Option<Span>,
     pub(crate) bad_request: bool,
-            bad_request: standard,
-            preferred_language: standard,
+    pub(crate) preferred_language: bool,
 }
 
 impl Profile {
@@ -46,7 +45,6 @@ impl Profile {
             honor_request_directives: settings.honor_request_directives.unwrap_or(standard),
             heuristic_with_cookie: settings.heuristic_with_cookie.unwrap_or(standard),
             max_error_ttl: settings.max_error_ttl.or((!standard).then_some(Span::secs(10))),
-            bad_request: standard,
             bad_request: standard,
             preferred_language: standard,
         }

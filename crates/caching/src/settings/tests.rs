@@ -116,7 +116,10 @@ fn a_profile_gives_way_to_what_is_said() {
                 max_error_ttl: 1s";
     let (one, other) =
         (resolved(&format!("{{ profile: standard, {said} }}")), resolved(&format!("{{ {said} }}")));
-    assert!(one == Resolved { bad_request: true, preferred_language: true, ..other } && one.max_error_ttl == Some(Span::secs(1)));
+    assert!(
+        one == Resolved { bad_request: true, preferred_language: true, ..other }
+            && one.max_error_ttl == Some(Span::secs(1))
+    );
 }
 
 #[test]
