@@ -19,7 +19,7 @@ use seawall_routing::{
 use seawall_store::{MemoryStore, StoreError};
 use seawall_telemetry::metrics::Metrics;
 use seawall_telemetry::{AccessLog, AccessLogError};
-use seawall_upstream::{Pool, PoolError, SystemResolver};
+use seawall_upstream::{Pool, PoolError, Resolve, SystemResolver};
 
 use crate::settings::{CacheSettings, RouteSettings, Settings, SiteSettings};
 
@@ -83,7 +83,7 @@ pub(crate) fn build(settings: &Settings, metrics: Arc<Metrics>) -> Result<Built,
 
 /// The pools and folders. `explain` needs them without the rest.
 pub(crate) fn upstreams(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Upstreams, PlanError> {
-    let resolver = Arc::new(SystemResolver::default());
+    let system: Arc<dyn Resolve> = Arc::new(SystemResolver::default());
     settings
         .upstreams
         .iter()
@@ -93,7 +93,14 @@ pub(crate) fn upstreams(settings: &Settings, metrics: &Arc<Metrics>) -> Result<U
                     FilesOrigin::new(files)
                         .map_err(|source| PlanError::Files { name: name.clone(), source })?,
                 )),
-                None => UpstreamKind::Pool(Arc::new(Pool::new(name, upstream, resolver.clone())?)),
+                None => {
+                    let servers = &upstream.dns.servers;
+                    let resolver = match servers.is_empty() {
+                        true => Arc::clone(&system),
+                        false => Arc::new(SystemResolver::asking(servers.iter().map(|server| server.0))),
+                    };
+                    UpstreamKind::Pool(Arc::new(Pool::new(name, upstream, resolver)?))
+                }
             };
             let plan = UpstreamPlan { name: name.as_str().into(), kind, metrics: metrics.upstream(name) };
             Ok((name.clone(), Arc::new(plan)))

@@ -1,11 +1,14 @@
 //! From DNS names to addresses.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use hickory_resolver::config::LookupIpStrategy;
-use hickory_resolver::{Resolver, TokioResolver};
+use hickory_resolver::config::{
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig, ServerOrderingStrategy,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::{Resolver, ResolverBuilder, TokioResolver};
 use once_cell::sync::OnceCell;
 
 use crate::settings::Family;
@@ -34,16 +37,24 @@ pub trait Resolve: Send + Sync {
     async fn lookup(&self, host: &str, family: Family) -> Result<Answer, ResolveError>;
 }
 
-/// The system's name servers and hosts file. One may serve all pools.
+/// The system's name servers, or those it is given, and the system's hosts file. One may serve many pools.
 ///
 /// Its connections live on the runtime that first asks, so pools that share one must run on one runtime.
 #[derive(Default)]
 pub struct SystemResolver {
+    /// Asked instead of the system's when there are any.
+    servers: Vec<SocketAddr>,
     /// By family, since the resolver takes it as an option. Made at the first lookup: the name servers may come up after us.
     by_family: [OnceCell<TokioResolver>; 3],
 }
 
 impl SystemResolver {
+    /// Asks these servers, in this order, instead of the system's.
+    #[must_use]
+    pub fn asking(servers: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self { servers: servers.into_iter().collect(), ..Self::default() }
+    }
+
     fn resolver(&self, family: Family) -> Result<&TokioResolver, ResolveError> {
         let (slot, strategy) = match family {
             Family::Any => (&self.by_family[0], LookupIpStrategy::Ipv4AndIpv6),
@@ -51,15 +62,35 @@ impl SystemResolver {
             Family::Ipv6 => (&self.by_family[2], LookupIpStrategy::Ipv6Only),
         };
         slot.get_or_try_init(|| {
-            let mut builder = Resolver::builder_tokio().map_err(|error| {
-                ResolveError(format!("the system's DNS settings cannot be read: {error}"))
-            })?;
+            let mut builder = self.builder()?;
             builder.options_mut().ip_strategy = strategy;
             // We ask again when the answer has run out; a cache in between could only make it staler.
             builder.options_mut().cache_size = 0;
             builder.build().map_err(|error| ResolveError(error.to_string()))
         })
     }
+
+    fn builder(&self) -> Result<ResolverBuilder<TokioRuntimeProvider>, ResolveError> {
+        if self.servers.is_empty() {
+            return Resolver::builder_tokio()
+                .map_err(|error| ResolveError(format!("the system's DNS settings cannot be read: {error}")));
+        }
+        let servers = self.servers.iter().map(|server| at(*server)).collect();
+        let config = ResolverConfig::from_name_servers(servers);
+        let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
+        builder.options_mut().server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
+        Ok(builder)
+    }
+}
+
+/// A server that is asked over UDP, and over TCP when the answer is too long for that.
+fn at(server: SocketAddr) -> NameServerConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+        connection.port = server.port();
+        connection
+    });
+    // What one server does not know another may: with split views that is the reason to list two.
+    NameServerConfig::new(server.ip(), false, connections.into())
 }
 
 #[async_trait]

@@ -3,6 +3,7 @@
 mod balance;
 mod dns;
 mod health;
+mod name_server;
 mod retry;
 mod server;
 mod text;
@@ -16,6 +17,7 @@ mod tests;
 pub use balance::{Balance, HashBy, HashSettings};
 pub use dns::{DnsSettings, Family};
 pub use health::{HealthSettings, HttpCheckSettings, StatusRange};
+pub use name_server::NameServer;
 pub use retry::{BudgetSettings, RetrySettings};
 pub use server::ServerSettings;
 pub(crate) use text::text_setting;

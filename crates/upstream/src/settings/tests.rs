@@ -59,7 +59,7 @@ health:
   unhealthy_threshold: 5
   jitter_percent: 0
   max_parallel: 4
-dns: { refresh_min: 5s, refresh_max: 1m, timeout: 1s, family: ipv4, max_addresses: 8 }
+dns: { servers: [10.0.0.53, '[::1]:8600'], refresh_min: 5s, refresh_max: 1m, timeout: 1s, family: ipv4, max_addresses: 8 }
 tls: { sni: app.example, min_version: 1.3 }
 protocol: auto
 max_h2_streams: 10
@@ -71,6 +71,8 @@ host: app.example
     );
     assert_eq!(settings.balance, Balance::ConsistentHash);
     assert_eq!(settings.hash.as_ref().map(|hash| hash.by), Some(HashBy::Header));
+    let servers: Vec<String> = settings.dns.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["10.0.0.53", "[::1]:8600"]);
     assert_eq!(settings.protocol, Protocol::Auto);
     assert_eq!(settings.tls().map(|tls| tls.min_version), Some(TlsVersion::V1_3));
     let http = settings.health.as_ref().and_then(|health| health.http.as_deref()).unwrap();
@@ -142,6 +144,9 @@ fn values_that_cannot_work_are_located() {
         ("dns: { refresh_min: 10m }", "2:21", "longer than `refresh_max`"),
         ("dns: { timeout: 0 }", "2:17", "cannot be zero"),
         ("dns: { max_addresses: 0 }", "2:23", "0 addresses"),
+        ("dns: { servers: dns.example }", "2:17", "is not a DNS server"),
+        ("dns: { servers: [127.0.0.1, '127.0.0.1:0'] }", "2:29", "nowhere that can be asked"),
+        ("dns: { servers: [::1, ::2, ::3, ::4, ::5, ::6, ::7, ::8, ::9] }", "2:17", "9 DNS servers"),
         ("retries: { attempts: 11 }", "2:22", "11 retries"),
         ("retries: { on_statuses: [200] }", "2:26", "200 is not an error status"),
         ("retries: { attempts: 0, on_statuses: 503 }", "2:25", "does nothing"),
