@@ -1,6 +1,9 @@
 //! The state of a pool, for metrics and for people.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
+
+use pingora_core::protocols::l4::socket::SocketAddr;
 
 use crate::member::Member;
 use crate::names::Name;
@@ -104,7 +107,13 @@ fn server(member: &Member) -> ServerSnapshot {
     let live = &member.live;
     ServerSnapshot {
         name: member.name.to_string(),
-        address: member.address.to_string(),
+        address: match &member.address {
+            // As it is written, so that it is no second name.
+            SocketAddr::Unix(path) => {
+                format!("unix:{}", path.as_pathname().unwrap_or(Path::new("")).display())
+            }
+            inet => inet.to_string(),
+        },
         healthy: member.healthy(),
         drained: member.drained,
         backup: member.backup,
