@@ -26,7 +26,7 @@ use crate::resolver::Resolve;
 use crate::retry::RetryPolicy;
 use crate::select::{HashSource, SelectRequest, Strategy};
 use crate::selected::Selected;
-use crate::settings::{Balance, HashSettings, HealthSettings, UpstreamSettings};
+use crate::settings::{Balance, HashSettings, HealthSettings, Protocol, UpstreamSettings};
 use crate::silence::SilenceWatch;
 
 /// Times a server may fill up between being chosen and being taken before we give up.
@@ -161,6 +161,12 @@ impl Pool {
     #[must_use]
     pub fn host(&self) -> Option<&HeaderValue> {
         self.host.as_ref()
+    }
+
+    /// Whether nothing but HTTP/2 is to be spoken to the servers.
+    #[must_use]
+    pub fn wants_only_http2(&self) -> bool {
+        self.settings.protocol == Protocol::Http2
     }
 
     /// Refuses a connection whose TLS is older than `tls.min_version`. To be called before a request is sent on it, in

@@ -1,6 +1,7 @@
 //! What the origin is sent.
 
 use bytes::Bytes;
+use http::Version;
 use http::header::{HOST, HeaderName, HeaderValue, TE};
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
@@ -28,6 +29,10 @@ const OVERRIDES: [HeaderName; 8] = [
 pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &mut Context) -> Result<()> {
     let Some(route) = ctx.route.clone() else { return Ok(()) };
     let Some(upstream) = select::upstream(ctx) else { return Ok(()) };
+    // Pingora falls back to HTTP/1.1 when the server's TLS does not choose h2; gRPC would fail on that in odd ways.
+    if upstream.pool().is_some_and(|pool| pool.wants_only_http2()) && request.version != Version::HTTP_2 {
+        return Err(Error::explain(ErrorType::H2Downgrade, "the server does not speak HTTP/2").into_up());
+    }
     let target = http::Uri::try_from(ctx.target.as_str()).or_err(ErrorType::InternalError, "target")?;
     request.set_uri(target);
     for name in &OVERRIDES {
