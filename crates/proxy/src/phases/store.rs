@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, ETAG, EXPIRES, HeaderName, UPGRADE};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, ETAG, EXPIRES, HeaderName, TRANSFER_ENCODING, UPGRADE,
+};
 use pingora_cache::{CacheMeta, NoCacheReason, RespCacheable};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
@@ -39,6 +41,7 @@ pub(crate) fn received(session: &Session, response: &mut ResponseHeader, ctx: &m
     ctx.cache.origin_status = Some(status);
     let outcome = if status >= 500 { Outcome::ServerError } else { Outcome::Answered };
     select::count(ctx, UpstreamResult::Status(status), outcome);
+    check_codings(response)?;
     retry_on_status(session, status, ctx)?;
     strip_hop_by_hop(response);
     // RFC 9110 §6.6.1: a recipient with a clock adds the Date that is missing.
@@ -75,6 +78,17 @@ fn validated(session: &Session, response: &mut ResponseHeader, ctx: &mut Context
     }
 }
 
+/// RFC 9112 §6.1: no coding but chunked was asked for. Pingora would pass on what another has made of the content as if
+/// it were the content, and over HTTP/2 without a word about it.
+fn check_codings(response: &ResponseHeader) -> Result<()> {
+    let mut codings = response.headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(only), None) if only.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(Error::explain(ErrorType::InvalidHTTPHeader, "unknown transfer coding").into_up()),
+    }
+}
+
 /// A status that the pool retries, when policy, budget and the request's body allow.
 fn retry_on_status(session: &Session, status: u16, ctx: &mut Context) -> Result<()> {
     let Some(upstream) = select::upstream(ctx) else { return Ok(()) };
@@ -97,7 +111,7 @@ pub(crate) fn strip_hop_by_hop(response: &mut ResponseHeader) {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|text| text.split(','))
         .filter_map(|name| name.trim().parse().ok())
-        .filter(|name| *name != CONTENT_LENGTH && *name != http::header::TRANSFER_ENCODING)
+        .filter(|name| *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING)
         .collect();
     if upgrading {
         return;
