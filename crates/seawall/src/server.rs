@@ -33,7 +33,15 @@ pub(crate) enum StartError {
     Log(#[from] process_log::LogError),
     #[error("cannot watch for signals: {0}")]
     Signals(std::io::Error),
+    #[error(
+        "only {0} files may be open at once, and Seawall needs {FEWEST_FILES}; raise the limit (LimitNOFILE=, ulimit -n)"
+    )]
+    Files(u64),
 }
+
+/// Open files without which there is no starting: runtimes, listeners and logs take about 40, and where one of them
+/// fails Pingora panics. The rest is for a few clients and origins.
+const FEWEST_FILES: u64 = 128;
 
 /// Fresh metrics with this build's names.
 pub(crate) fn new_metrics() -> Metrics {
@@ -49,10 +57,12 @@ pub(crate) fn new_metrics() -> Metrics {
 pub(crate) fn run(settings: &Settings) -> Result<(), StartError> {
     let began = Instant::now();
     process_log::install(&settings.log)?;
-    let wishes = catch_signals()?;
-    if let Err(error) = seawall_guard::raise_file_limit() {
-        log::warn!("cannot raise the limit of open files: {error}");
+    match seawall_guard::raise_file_limit() {
+        Ok(limit) if limit < FEWEST_FILES => return Err(StartError::Files(limit)),
+        Ok(_) => {}
+        Err(error) => log::warn!("cannot raise the limit of open files: {error}"),
     }
+    let wishes = catch_signals()?;
     let metrics = Arc::new(new_metrics());
     let built = plan::build(settings, Arc::clone(&metrics))?;
     let bound: Vec<BoundListener> =
