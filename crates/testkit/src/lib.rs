@@ -26,6 +26,7 @@
 mod body;
 mod call;
 mod client;
+mod dns;
 mod headers;
 mod http1;
 mod origin;
@@ -42,6 +43,7 @@ pub use client::raw::{Closing, RawClient};
 pub use client::response::{ReadError, Response};
 pub use client::simple::{get, request};
 pub use client::tls::TlsClient;
+pub use dns::Dns;
 pub use headers::Headers;
 pub use http1::Framing;
 pub use origin::gate::Gate;

@@ -1,4 +1,5 @@
 //! `redirect: { https: true }` beside another action, and what `seawall explain` says of a request.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 

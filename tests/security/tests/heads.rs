@@ -88,7 +88,8 @@ fn a_dripping_head_is_cut_and_a_slow_one_is_not() {
 fn connections_have_a_cap_that_frees_again() {
     let origin = Origin::h1(|_| Reply::ok("x"));
     let seawall = guarded(&origin, "max_connections_per_address: 4");
-    // The probes of the start may still hold places.
+    // The probes of the start may still hold places, or wait for one: what was served came after them.
+    assert_eq!(get(seawall.addr(0), "example.com", "/", &[]).status, 200);
     seawall.wait_metric("seawall_connections", &[], 0.0);
     let held: Vec<RawClient> = (0..4).map(|_| RawClient::tcp(seawall.addr(0))).collect();
     seawall.wait_metric("seawall_connections", &[], 4.0);

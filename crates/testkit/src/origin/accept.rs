@@ -7,7 +7,7 @@ use super::{Handler, TlsChoices};
 use crate::tls::{TlsInfo, alpn_wire, version};
 use crate::wait::{DEADLINE, OrDie};
 use pingora_boringssl::ssl::{
-    AlpnError, Ssl, SslAcceptor, SslContext, SslFiletype, SslMethod, SslVerifyMode, SslVersion,
+    AlpnError, Ssl, SslAcceptor, SslContext, SslFiletype, SslMethod, SslOptions, SslVerifyMode, SslVersion,
 };
 use pingora_boringssl::tokio_ssl::SslStream;
 use std::fmt;
@@ -145,6 +145,11 @@ pub(super) fn context(choices: &TlsChoices, http2: bool) -> SslContext {
         Some((lowest, highest)) => (version(lowest), version(highest)),
         None => (SslVersion::TLS1_2, SslVersion::TLS1_3),
     };
+    if matches!(lowest, SslVersion::TLS1 | SslVersion::TLS1_1) {
+        // The usual choices forbid these versions and have no cipher for them.
+        builder.clear_options(SslOptions::NO_TLSV1 | SslOptions::NO_TLSV1_1);
+        builder.set_cipher_list("ECDHE-ECDSA-AES128-SHA").or_die("set an old cipher");
+    }
     builder.set_min_proto_version(Some(lowest)).or_die("set the lowest version");
     builder.set_max_proto_version(Some(highest)).or_die("set the highest version");
     if let Some(file) = &choices.clients {

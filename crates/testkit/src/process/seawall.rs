@@ -18,8 +18,8 @@ use crate::wait::{DEADLINE, OrDie, eventually};
 
 /// A configuration with `%{name}` where a test puts its own values.
 ///
-/// `%{port}`, `%{port2}`, `%{port3}` are free ports; `%{dir}` is a folder of the test. A metrics listener and
-/// a JSON access log to standard output are added.
+/// `%{port}`, `%{port2}`, `%{port3}` are free ports; `%{dir}` is a folder of the test. A metrics listener (at
+/// `%{metrics}`) and a JSON access log to standard output are added.
 #[derive(Debug)]
 pub struct SeawallBuilder {
     yaml: String,
@@ -27,6 +27,7 @@ pub struct SeawallBuilder {
     ports: Vec<Port>,
     metrics: Port,
     folder: TempDir,
+    through: Vec<String>,
 }
 
 impl SeawallBuilder {
@@ -43,8 +44,15 @@ impl SeawallBuilder {
         self.folder.path()
     }
 
+    /// Starts it through a program that ends in `exec`, such as `prlimit` or `setpriv`.
+    #[must_use]
+    pub fn through(mut self, program: &[&str]) -> Self {
+        self.through = program.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
     fn write(&self) -> PathBuf {
-        let mut yaml = format!("metrics: {{ listen: '{}' }}\n{}", self.metrics.addr(), self.yaml);
+        let mut yaml = format!("metrics: {{ listen: '%{{metrics}}' }}\n{}", self.yaml);
         for (name, value) in &self.values {
             yaml = yaml.replace(&format!("%{{{name}}}"), value);
         }
@@ -55,8 +63,9 @@ impl SeawallBuilder {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(binary());
-        command.arg("run").arg(self.write()).env_remove("SEAWALL_CONFIG");
+        let mut words = self.through.iter().map(Into::into).chain([binary()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).arg("run").arg(self.write()).env_remove("SEAWALL_CONFIG");
         command
     }
 
@@ -117,7 +126,9 @@ impl Seawall {
             values.insert((*name).to_owned(), port.to_string());
         }
         values.insert("dir".to_owned(), folder.path().display().to_string());
-        SeawallBuilder { yaml: yaml.to_owned(), values, ports, metrics: Port::reserve(), folder }
+        let (yaml, metrics) = (yaml.to_owned(), Port::reserve());
+        values.insert("metrics".to_owned(), metrics.addr());
+        SeawallBuilder { yaml, values, ports, metrics, folder, through: Vec::new() }
     }
 
     /// The address of a listener, in the order of `%{port}`, `%{port2}`, `%{port3}`.
