@@ -1,4 +1,5 @@
 //! Many requests for one key: one fetch for all of them, and nobody worse off for it.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,5 @@
 //! Unsafe requests, and what they make unusable (RFC 9111 §4.4); loops (RFC 8586).
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
