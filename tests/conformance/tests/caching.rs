@@ -137,6 +137,24 @@ fn a_stale_response_is_revalidated_or_served_while_it_is() {
 }
 
 #[test]
+fn origins_may_speak_to_surrogates_alone() {
+    let origin = Origin::h1(|request| {
+        let capability = request.header("surrogate-capability").unwrap_or("none").to_owned();
+        Reply::ok(capability)
+            .headers(&[("cache-control", "no-store"), ("surrogate-control", "max-age=60;seawall")])
+    });
+    let seawall = cached(&origin, "on");
+    for round in 0..2 {
+        let own = [("Surrogate-Capability", "x=\"ESI/1.0\"")];
+        let response = get(seawall.addr(0), "example.com", "/", &own);
+        assert_eq!(response.text(), "seawall=\"Surrogate/1.0\"", "a client's own would be stored for all");
+        assert_eq!(response.header("surrogate-control"), None, "round {round}");
+        assert_eq!(response.header("cache-control"), Some("no-store"), "round {round}");
+    }
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
 fn no_connection_is_closed_that_was_to_be_kept() {
     for failing in [Reply::raw("").close(), Reply::new(503)] {
         let fresh = AtomicUsize::new(1);

@@ -6,6 +6,7 @@
 
 mod request;
 mod response;
+mod surrogate;
 mod targeted;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use crate::syntax::{self, delta_seconds, is_token, is_token_byte, list, trim};
 
 pub use request::{MaxStale, RequestDirectives};
 pub use response::{ResponseDirectives, Source};
+pub use surrogate::{CAPABILITY, SURROGATE_CAPABILITY, SURROGATE_CONTROL};
 pub use targeted::TARGETS;
 
 /// Names in a qualified `private` or `no-cache`; with more the directive counts for the whole response.

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use super::{Argument, Delta, Reach, each_directive, targeted};
+use super::{Argument, Delta, Reach, each_directive, surrogate, targeted};
 
 /// Which field the policy of a response was read from (RFC 9213 §2.2).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,11 +48,13 @@ pub struct ResponseDirectives {
 }
 
 impl ResponseDirectives {
-    /// The policy that counts for this cache: the first targeted field with a valid value (RFC 9213), or
-    /// Cache-Control.
+    /// The policy that counts for this cache: the first targeted field with a valid value (RFC 9213),
+    /// Surrogate-Control for origins that do not know those, or Cache-Control.
     #[must_use]
     pub fn effective(headers: &HeaderMap) -> Self {
-        targeted::first_valid(headers).unwrap_or_else(|| Self::cache_control(headers))
+        targeted::first_valid(headers)
+            .or_else(|| surrogate::control(headers))
+            .unwrap_or_else(|| Self::cache_control(headers))
     }
 
     /// The policy that Cache-Control states.
@@ -68,7 +70,7 @@ impl ResponseDirectives {
         this
     }
 
-    /// Whether Expires counts: it is ignored beside a targeted field (RFC 9213 §2.2).
+    /// Whether Expires counts: it is ignored beside a targeted field (RFC 9213 §2.2) and Surrogate-Control.
     #[must_use]
     pub fn heeds_expires(&self) -> bool {
         !matches!(self.source, Source::Targeted(_))

@@ -6,6 +6,7 @@ use http::header::{HOST, HeaderName, HeaderValue, TE};
 use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
+use seawall_caching::directives::{CAPABILITY, SURROGATE_CAPABILITY};
 use seawall_guard::current_connection;
 
 use crate::context::Context;
@@ -57,6 +58,10 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &mut 
         shared: session.cache.enabled() || session.cache.bypassing(),
     };
     ctx.plan.forwarding.write(request, &ctx.client, &said)?;
+    if said.shared {
+        // In the place of a client's own, with which it could have content made that the cache would share.
+        request.insert_header(SURROGATE_CAPABILITY, CAPABILITY)?;
+    }
     if let Some(ops) = &route.request_headers {
         ops.apply_request(request)?;
     }

@@ -9,6 +9,7 @@ use pingora_cache::{CacheMeta, CachePhase};
 use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, PurgeStatus, Session};
+use seawall_caching::directives::SURROGATE_CONTROL;
 use seawall_caching::status::{self, CACHE_STATUS};
 use seawall_caching::validation::{self, Outcome};
 use seawall_caching::{LifetimeSource, Request, Response, http_date};
@@ -49,6 +50,7 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
     if ctx.route.as_ref().is_some_and(|route| route.cache.is_some()) {
         let value = cache_status::describe(&ctx.cache, phase, response.status).value(&response.headers);
         response.insert_header(CACHE_STATUS, value)?;
+        response.remove_header(&SURROGATE_CONTROL);
     }
     keep_date(response);
     finish_header(session, response, ctx)
