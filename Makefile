@@ -49,6 +49,16 @@ conformance-checkout: setup-test ## the suite for HTTP caches as its repository 
 	cargo build --locked -p seawall
 	HTTP_CACHE_TESTS="$(abspath $(SUITE))" cargo test --locked -p seawall-test-conformance --test http_cache -- --ignored --nocapture
 
+FUZZ_SECONDS ?= 30
+
+.PHONY: fuzz
+fuzz: setup ## each parser of the caching rules under libFuzzer, FUZZ_SECONDS (30) each
+	@command -v cargo-fuzz >/dev/null || cargo install --locked --quiet cargo-fuzz
+	@for target in $$(ls fuzz/corpus); do \
+	  echo "fuzzing $$target"; \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	done
+
 .PHONY: lint
 lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencies
 	cargo fmt --all --check

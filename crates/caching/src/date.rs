@@ -220,6 +220,29 @@ mod tests {
         }
     }
 
+    /// RFC 9110 §5.6.7: what seems to lie more than 50 years ahead is the latest such date in the past.
+    #[test]
+    fn the_two_digit_year_turns_at_fifty_years_for_any_now() {
+        let at = |text: &str| http_date(text.as_bytes(), now()).unwrap();
+        for (now, year, full) in [
+            ("Thu, 01 Jan 1970 00:00:00 GMT", "19", "2019"),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", "21", "1921"),
+            ("Fri, 31 Dec 1999 23:59:59 GMT", "49", "2049"),
+            ("Fri, 31 Dec 1999 23:59:59 GMT", "51", "1951"),
+            ("Sun, 01 Jan 2023 00:00:00 GMT", "72", "2072"),
+            ("Sun, 01 Jan 2023 00:00:00 GMT", "75", "1975"),
+            ("Sun, 01 Jan 2023 00:00:00 GMT", "99", "1999"),
+            ("Sun, 01 Jan 2023 00:00:00 GMT", "00", "2000"),
+            ("Fri, 01 Jan 2060 00:00:00 GMT", "09", "2109"),
+            ("Fri, 01 Jan 2060 00:00:00 GMT", "12", "2012"),
+            ("Sat, 01 Jan 2101 00:00:00 GMT", "40", "2140"),
+            ("Sat, 01 Jan 2101 00:00:00 GMT", "60", "2060"),
+        ] {
+            let read = http_date(format!("Monday, 15-Jun-{year} 12:00:00 GMT").as_bytes(), at(now));
+            assert_eq!(read, Some(at(&format!("Mon, 15 Jun {full} 12:00:00 GMT"))), "{year} as of {now}");
+        }
+    }
+
     #[test]
     fn a_two_digit_year_far_ahead_is_past() {
         // now is 2023: '73 is 50 years ahead or less, '74 is not.

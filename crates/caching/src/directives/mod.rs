@@ -4,6 +4,10 @@
 //! none makes the response stale (§4.2.1), a directive that restricts counts however it is dressed, one that
 //! permits counts only in its proper form.
 
+#[cfg(test)]
+mod forms_tests;
+#[cfg(test)]
+mod grammar_tests;
 mod request;
 mod response;
 mod surrogate;

@@ -264,6 +264,62 @@ fn fresh_up_to_the_lifetime_and_no_longer() {
     assert_eq!(freshness.age_at(before(59)), secs(0), "a clock that goes back adds no age");
 }
 
+/// Date, Age, lifetime, delay on the way, and the age and the freshness left on arrival (RFC 9111 §4.2.3): clocks that
+/// go before and after, alone and beside Age.
+#[test]
+fn clocks_that_differ() {
+    for (date_at, age, delay, cache_control, initial, left) in [
+        (Some(0i64), None, 0, "max-age=60", 0, 60),
+        (Some(-30), None, 0, "max-age=60", 30, 30),
+        (Some(-90), None, 0, "max-age=60", 90, 0),
+        // A date ahead of us makes nothing younger than new.
+        (Some(30), None, 0, "max-age=60", 0, 60),
+        (Some(86_400), Some("10"), 0, "max-age=60", 10, 50),
+        // The larger of the two estimates counts; the delay belongs to that of Age only.
+        (Some(-5), Some("10"), 3, "max-age=60", 13, 47),
+        (Some(-50), Some("10"), 3, "max-age=60", 50, 10),
+        (None, None, 3, "max-age=60", 3, 57),
+        (None, Some("2147483648"), 0, "max-age=2147483648", 1 << 31, 0),
+        (Some(-1_600_000_000), Some("0"), 0, "s-maxage=60", 1_600_000_000, 0),
+    ] {
+        let at = date_at.map(|offset| {
+            date(if offset < 0 { before(offset.unsigned_abs()) } else { after(offset as u64) })
+        });
+        let mut pairs = vec![("cache-control", cache_control)];
+        pairs.extend(at.as_deref().map(|at| ("date", at)));
+        pairs.extend(age.map(|age| ("age", age)));
+        let times = Times { requested: before(delay), received: now() };
+        let freshness = with(200, &pairs, times, &CachePolicy::default());
+        assert_eq!(freshness.initial_age, secs(initial), "{date_at:?} {age:?} {delay}");
+        let fresh_for = freshness.fresh_until().duration_since(now()).unwrap_or_default();
+        assert_eq!(fresh_for, secs(left), "{date_at:?} {age:?} {delay}");
+    }
+}
+
+/// Expires against Date, by the origin's clock alone (§4.2.1).
+#[test]
+fn expires_minus_date() {
+    for (expires, date_at, lifetime) in [
+        (60i64, Some(0i64), 60),
+        (60, None, 60),
+        (60, Some(120), 0),
+        (0, Some(0), 0),
+        (-1, Some(-61), 60),
+        (86_400, Some(86_340), 60),
+        (-86_400, Some(-86_460), 60),
+    ] {
+        let at =
+            |offset: i64| date(if offset < 0 { before(offset.unsigned_abs()) } else { after(offset as u64) });
+        let (expires_at, date_text) = (at(expires), date_at.map(at));
+        let mut pairs = vec![("expires", expires_at.as_str())];
+        pairs.extend(date_text.as_deref().map(|text| ("date", text)));
+        assert_eq!(lifetime_of(&pairs), (lifetime, LifetimeSource::Expires), "{expires} {date_at:?}");
+    }
+    assert_eq!(lifetime_of(&[("expires", "Fri, 31 Dec 9999 23:59:59 GMT")]).0, u64::from(MAX_DELTA));
+    assert_eq!(lifetime_of(&[("expires", "Thursday, 18-Aug-50 02:01:18 GMT")]).1, LifetimeSource::Expires);
+    assert_eq!(lifetime_of(&[("expires", "Thu Aug 18 02:01:18 2050")]).1, LifetimeSource::Expires);
+}
+
 #[test]
 fn what_arrives_stale_was_fresh_until_before() {
     let zero = of(&[("cache-control", "max-age=0")]);
@@ -302,6 +358,28 @@ proptest! {
         let freshness = of(&[("cache-control", &cache_control), ("age", &age)]);
         let at = after(u64::from(at));
         prop_assert_eq!(freshness.is_fresh(at), freshness.fresh_until() > at);
+    }
+
+    /// One more word about the lifetime never makes it longer.
+    #[test]
+    fn a_second_word_never_prolongs(first in any_value(), second in any_value(), near in "(max-age=[0-9]{1,11}|no-cache|,| ){0,4}") {
+        let lifetime = |values: &[&http::HeaderValue]| {
+            let mut map = HeaderMap::new();
+            map.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("max-age=100"));
+            for value in values {
+                map.append(header::CACHE_CONTROL, (*value).clone());
+            }
+            let response = Response { status: StatusCode::OK, headers: &map };
+            let directives = ResponseDirectives::cache_control(&map);
+            // s-maxage is another question; it goes before max-age.
+            let directives = ResponseDirectives { s_maxage: Delta::Absent, ..directives };
+            Freshness::of(&response, &directives, at_once(), &CachePolicy::default(), true).lifetime
+        };
+        let near = http::HeaderValue::try_from(near).unwrap();
+        for more in [&first, &second, &near] {
+            prop_assert!(lifetime(&[more]) <= lifetime(&[]));
+            prop_assert!(lifetime(&[more, &second]) <= lifetime(&[more]));
+        }
     }
 
     #[test]

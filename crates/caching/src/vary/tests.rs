@@ -178,6 +178,40 @@ proptest! {
         }
     }
 
+    /// RFC 9111 §4.1 on any bytes: matching is symmetric; blanks around members, lines instead of commas and, where a
+    /// field has it so, order and case do not matter.
+    #[test]
+    fn matching_is_symmetric_and_blind_to_form(
+        a in prop::collection::vec("[a-zA-Z*]{1,4}(;q=(0|1|0\\.[0-9]{1,3}))?", 0..5),
+        b in prop::collection::vec("[a-zA-Z*]{1,4}(;q=(0|1|0\\.[0-9]{1,3}))?", 0..5),
+        blank in "[ \t]{0,2}", turn in any::<usize>(), any_a in any_value(), any_b in any_value(),
+    ) {
+        for field in ["accept-encoding", "accept-language", "x-a"] {
+            let of = |value: &http::HeaderValue| {
+                let mut map = HeaderMap::new();
+                map.insert(http::HeaderName::from_static(field), value.clone());
+                variance_key(&map, &Selection { realm: "", key: &KeyPolicy::default(), vary: &fields(&[field]) })
+            };
+            prop_assert_eq!(of(&any_a) == of(&any_b), of(&any_b) == of(&any_a));
+            prop_assert_eq!(same(field, &a.join(","), &b.join(",")), same(field, &b.join(","), &a.join(",")));
+            let lines: Vec<(&str, &str)> = a.iter().map(|member| (field, member.as_str())).collect();
+            if !a.is_empty() {
+                prop_assert_eq!(variant(field, &lines), variant(field, &[(field, &a.join(&format!("{blank},{blank}")))]));
+            }
+        }
+        let mut turned = a.clone();
+        turned.rotate_left(turn % a.len().max(1));
+        turned.iter_mut().for_each(|member| member.make_ascii_uppercase());
+        let mut names: Vec<String> = a.iter().map(|m| m.split(';').next().unwrap_or("").to_lowercase()).collect();
+        names.sort();
+        names.dedup();
+        // A name with two weights has no meaning, and is compared as it is.
+        if names.len() == a.len() {
+            prop_assert!(same("accept-encoding", &a.join(","), &turned.join(",")));
+            prop_assert!(same("accept-language", &a.join(","), &turned.join(",")));
+        }
+    }
+
     #[test]
     fn a_field_that_is_not_named_never_counts(value in any_value()) {
         let base = headers(&[("accept", "a")]);
