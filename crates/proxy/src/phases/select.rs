@@ -17,6 +17,9 @@ use crate::plan::{Action, UpstreamKind, UpstreamPlan};
 /// The error type of a pool with nobody to ask; the client gets 503.
 const NO_SERVER: ErrorType = ErrorType::HTTPStatus(503);
 
+/// The error type of a 101 that must not become a tunnel; the client gets 502.
+pub(crate) const BAD_UPGRADE: ErrorType = ErrorType::Custom("bad_upgrade");
+
 pub(crate) fn upstream(ctx: &Context) -> Option<Arc<UpstreamPlan>> {
     match &ctx.route.as_ref()?.action {
         Action::Forward(upstream) => Some(Arc::clone(upstream)),
@@ -124,8 +127,9 @@ pub(crate) fn broken(session: &Session, ctx: &mut Context, error: Box<Error>, re
         error.set_retry(true);
         return error;
     }
-    let repeatable =
-        session.response_written().is_none() && !session.as_downstream().retry_buffer_truncated();
+    let repeatable = error.etype() != &BAD_UPGRADE
+        && session.response_written().is_none()
+        && !session.as_downstream().retry_buffer_truncated();
     if !repeatable {
         error.set_retry(false);
         return error;

@@ -20,6 +20,7 @@ use seawall_upstream::{Outcome, Reached};
 use crate::context::{Context, Stored};
 use crate::phases::lookup::Facts;
 use crate::phases::{lookup, select};
+use crate::upgrade;
 
 /// Fields of one connection (RFC 9110 §7.6.1). `Transfer-Encoding` is the framing layer's.
 const HOP_BY_HOP: [HeaderName; 3] = [
@@ -36,6 +37,7 @@ pub(crate) fn received(session: &Session, response: &mut ResponseHeader, ctx: &m
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
+    check_upgrade(session, response)?;
     let status = response.status.as_u16();
     ctx.upstream.first_byte = ctx.upstream.sent.map(|sent| sent.elapsed());
     ctx.cache.origin_status = Some(status);
@@ -52,6 +54,17 @@ pub(crate) fn received(session: &Session, response: &mut ResponseHeader, ctx: &m
         // The end of the upstream's part: what follows comes from the store.
         ctx.upstream.took = ctx.upstream.began.map(|began| began.elapsed());
         validated(session, response, ctx);
+    }
+    Ok(())
+}
+
+/// A 101 that nobody asked for, or that does not prove what it claims, would make a tunnel to something that
+/// still reads HTTP. Pingora takes any 101 to any `Upgrade`.
+fn check_upgrade(session: &Session, response: &ResponseHeader) -> Result<()> {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS
+        && !upgrade::is_agreed(session.req_header(), response)
+    {
+        return Err(Error::explain(select::BAD_UPGRADE, "a 101 without a right proof").into_up());
     }
     Ok(())
 }
