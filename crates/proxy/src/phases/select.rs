@@ -77,6 +77,7 @@ fn choose(
 
 /// A connection is there, new or kept.
 pub(crate) fn connected(
+    session: &Session,
     ctx: &mut Context,
     reused: bool,
     socket: RawFd,
@@ -88,8 +89,16 @@ pub(crate) fn connected(
     let Some(pool) = upstream.pool() else { return Ok(()) };
     pool.check_connection(digest)
         .map_err(|weak| Error::explain(ErrorType::TLSHandshakeFailure, weak.to_string()).into_up())?;
-    // Without a descriptor to spare Pingora's longer timeout still holds.
-    ctx.upstream.silence = pool.watch_silence(socket).unwrap_or_default();
+    let upgrade = session.is_upgrade_req();
+    ctx.upstream.silence = match pool.watch_silence(socket, upgrade) {
+        Ok(watch) => watch,
+        // Nothing else would end a silent tunnel.
+        Err(error) if upgrade => {
+            return Error::e_because(ErrorType::InternalError, "no descriptor to watch a tunnel with", error);
+        }
+        // Without a descriptor to spare Pingora's longer timeout still holds.
+        Err(_) => None,
+    };
     Ok(())
 }
 
@@ -106,6 +115,10 @@ pub(crate) fn broken(session: &Session, ctx: &mut Context, error: Box<Error>, re
     if silent {
         error.etype = ErrorType::ReadTimedout;
         error = error.into_up();
+        if ctx.tunnel {
+            ctx.error = "tunnel_idle";
+            ctx.plan.metrics.tunnel_idle();
+        }
     }
     if *error.esource() != ErrorSource::Upstream {
         count(ctx, UpstreamResult::Abandoned, Outcome::Answered);
