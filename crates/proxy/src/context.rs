@@ -38,6 +38,8 @@ pub struct Context {
     pub(crate) refresh: bool,
     /// A `PURGE` that is allowed.
     pub(crate) purge: bool,
+    /// The connection has become a tunnel (WebSocket).
+    pub(crate) tunnel: bool,
     pub(crate) cache: CacheFacts,
     pub(crate) upstream: UpstreamFacts,
     /// A POST response on its way into the store.
@@ -146,6 +148,7 @@ impl Context {
             body,
             refresh: false,
             purge: false,
+            tunnel: false,
             cache: CacheFacts::default(),
             upstream: UpstreamFacts::default(),
             copy: None,
@@ -163,6 +166,9 @@ impl Context {
 impl Drop for Context {
     fn drop(&mut self) {
         record::abandoned(self);
+        if self.tunnel {
+            self.plan.metrics.tunnel_ended();
+        }
         self.plan.metrics.request_ended();
     }
 }

@@ -30,6 +30,7 @@ mod plan;
 mod request_id;
 mod search;
 mod service;
+mod upgrade;
 
 pub use collapse::Collapse;
 pub use context::Context;

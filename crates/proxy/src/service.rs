@@ -129,14 +129,14 @@ impl ProxyHttp for Seawall {
 
     async fn connected_to_upstream(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         reused: bool,
         _: &HttpPeer,
         socket: std::os::unix::io::RawFd,
         digest: Option<&Digest>,
         ctx: &mut Context,
     ) -> Result<()> {
-        select::connected(ctx, reused, socket, digest)
+        select::connected(session, ctx, reused, socket, digest)
     }
 
     fn fail_to_connect(

@@ -180,11 +180,15 @@ impl Pool {
 
     /// Keeps `timeouts.first_byte` and `timeouts.read` apart. To be called in `connected_to_upstream` with the
     /// descriptor of the connection. `None` when the two are equal, and when the connection may carry other requests
-    /// too (HTTP/2), which must not end with this one.
+    /// too (HTTP/2), which must not end with this one. For an `upgrade` there is always one, except where it cannot
+    /// happen: it also keeps `timeouts.tunnel`, and without it nothing would end a silent tunnel.
     ///
     /// # Errors
     /// When the process has no file descriptor left.
-    pub fn watch_silence(&self, socket: RawFd) -> io::Result<Option<SilenceWatch>> {
+    pub fn watch_silence(&self, socket: RawFd, upgrade: bool) -> io::Result<Option<SilenceWatch>> {
+        if upgrade && self.settings.protocol != Protocol::Http2 {
+            return SilenceWatch::start_for_upgrade(&self.settings.timeouts, socket).map(Some);
+        }
         if self.settings.may_share_connections() {
             return Ok(None);
         }

@@ -51,12 +51,14 @@ impl Selected {
     }
 
     /// The same for a request that upgrades (WebSocket): HTTP/1.1, the only version Pingora can upgrade, also where
-    /// HTTP/2 would be preferred. A server that is told to speak only HTTP/2 stays so.
+    /// HTTP/2 would be preferred, and without a time for each read, since [`crate::SilenceWatch`] keeps them all. A
+    /// server that is told to speak only HTTP/2 stays so.
     #[must_use]
     pub fn peer_for_upgrade(&self) -> Box<HttpPeer> {
         let mut peer = self.peer();
-        if peer.options.alpn == ALPN::H2H1 {
+        if peer.options.alpn != ALPN::H2 {
             peer.options.alpn = ALPN::H1;
+            peer.options.read_timeout = None;
         }
         peer
     }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -12,6 +12,8 @@ use nix::sys::socket::{MsgFlags, Shutdown, recv, shutdown};
 use pingora_core::protocols::l4::ext::get_tcp_info;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+
+use seawall_config::units::Span;
 
 use crate::settings::Timeouts;
 
@@ -33,10 +35,18 @@ struct Shared {
     started: Instant,
     /// The latest sign of life, in milliseconds since `started`.
     touched: AtomicU64,
-    answering: AtomicBool,
+    stage: AtomicU8,
     expired: AtomicBool,
-    first_byte: Duration,
-    read: Duration,
+    /// By stage.
+    limits: [Duration; 3],
+}
+
+/// What is waited for; an index into the limits.
+#[derive(Clone, Copy)]
+enum Stage {
+    FirstByte,
+    Answer,
+    Tunnel,
 }
 
 impl SilenceWatch {
@@ -48,6 +58,15 @@ impl SilenceWatch {
         if timeouts.first_byte == timeouts.read {
             return Ok(None);
         }
+        Self::start_for_upgrade(timeouts, socket).map(Some)
+    }
+
+    /// The same for a request that may become a tunnel, whatever the timeouts: Pingora times each direction of a
+    /// tunnel by itself, and one may be silent for as long as the other is not.
+    ///
+    /// # Errors
+    /// When the process has no file descriptor left.
+    pub(crate) fn start_for_upgrade(timeouts: &Timeouts, socket: RawFd) -> io::Result<Self> {
         // SAFETY: Pingora names the descriptor while it holds the connection open and awaits our callback; we only
         // borrow it for the length of this call, to make a copy of our own.
         let socket = unsafe { BorrowedFd::borrow_raw(socket) }.try_clone_to_owned()?;
@@ -55,24 +74,32 @@ impl SilenceWatch {
             socket,
             started: Instant::now(),
             touched: AtomicU64::new(0),
-            answering: AtomicBool::new(false),
+            stage: AtomicU8::new(Stage::FirstByte as u8),
             expired: AtomicBool::new(false),
-            first_byte: timeouts.first_byte.duration(),
-            read: timeouts.read.duration(),
+            limits: [timeouts.first_byte, timeouts.read, timeouts.tunnel].map(Span::duration),
         });
         let task = tokio::spawn(Arc::clone(&shared).watch());
-        Ok(Some(Self { shared, task }))
+        Ok(Self { shared, task })
     }
 
-    /// A piece of the request went out, or a piece of the answer's body came in.
+    /// A piece of the request went out, or a piece of the answer's body came in; in a tunnel, a piece of either.
     pub fn touch(&self) {
         self.shared.touched.store(self.shared.now(), Ordering::Relaxed);
     }
 
     /// The head of the answer has come: from now on `timeouts.read` counts.
     pub fn answered(&self) {
+        self.enter(Stage::Answer);
+    }
+
+    /// The connection is a tunnel: from now on `timeouts.tunnel` counts.
+    pub fn tunnelled(&self) {
+        self.enter(Stage::Tunnel);
+    }
+
+    fn enter(&self, stage: Stage) {
         self.touch();
-        self.shared.answering.store(true, Ordering::Relaxed);
+        self.shared.stage.store(stage as u8, Ordering::Relaxed);
     }
 
     /// Whether the connection was ended for silence: the error that follows is a timeout (504), and an end of the body
@@ -103,7 +130,8 @@ impl Shared {
                 continue;
             }
             // Not only at the end: the limit changes when the head comes.
-            tokio::time::sleep(left.min(self.read.min(self.first_byte))).await;
+            let shortest = self.limits.iter().min().copied().unwrap_or(left);
+            tokio::time::sleep(left.min(shortest)).await;
         }
         self.expired.store(true, Ordering::Relaxed);
         self.end();
@@ -114,7 +142,7 @@ impl Shared {
     }
 
     fn limit(&self) -> Duration {
-        if self.answering.load(Ordering::Relaxed) { self.read } else { self.first_byte }
+        self.limits[usize::from(self.stage.load(Ordering::Relaxed))]
     }
 
     /// How long nothing has been heard; the kernel knows best, and for unix sockets only we know.
@@ -225,6 +253,25 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         assert!(!watch.expired());
+    }
+
+    #[tokio::test]
+    async fn a_tunnel_has_a_time_of_its_own_and_both_directions_count() {
+        let (mut client, mut server) = pair().await;
+        let timeouts = Timeouts { tunnel: Span::millis(400), ..timeouts(60, 60) };
+        let watch = SilenceWatch::start_for_upgrade(&timeouts, client.as_raw_fd()).unwrap();
+        server.write_all(b"101").await.unwrap();
+        assert_eq!(read(&mut client).await.unwrap(), 3);
+        watch.answered();
+        watch.tunnelled();
+        for _ in 0..8 {
+            // Only the client speaks.
+            watch.touch();
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(!watch.expired(), "neither the shorter times nor the one direction");
+        assert!(read(&mut client).await.is_err(), "and then nobody");
+        assert!(watch.expired());
     }
 
     #[tokio::test]

@@ -133,7 +133,8 @@ sites: [{ hosts: [localhost], default: true, routes: [{ path: /, upstream: site,
 
 #[test]
 fn an_upgrade_is_a_tunnel_both_ways() {
-    let origin = Origin::h1(|_| Reply::upgrade("websocket"));
+    let accept = ("Sec-WebSocket-Accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    let origin = Origin::h1(move |_| Reply::upgrade("websocket").header(accept.0, accept.1));
     let seawall = Seawall::with(ONE_SITE).set("origin", origin.addr()).start();
     let mut client = RawClient::tcp(seawall.addr(0));
     client.send(

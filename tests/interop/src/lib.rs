@@ -4,10 +4,14 @@
 //!
 //! `make setup-test` installs all of them. A test whose tool is missing fails and says so.
 
+mod edge;
+mod fetch;
 mod h2load;
 mod nginx;
 mod script;
 
+pub use edge::{Edge, EdgeBuilder};
+pub use fetch::{Answer, fetch, try_fetch};
 pub use h2load::Load;
 pub use nginx::Nginx;
 pub use script::{Script, ask};

@@ -1,11 +1,16 @@
 //! Debian's nginx as an origin.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 
 use seawall_testkit::{Child, DEADLINE, OrDie, Port, eventually, tool};
 use tempfile::TempDir;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A running nginx over a folder of its own; both end with the test.
 #[derive(Debug)]
@@ -45,12 +50,15 @@ impl Nginx {
         self.port.addr()
     }
 
-    /// Puts a file into its root.
+    /// Puts a file into its root, a day old: of one that changed just now nobody knows whether it will again
+    /// within the same second (RFC 9110 §8.8.2.2).
     ///
     /// # Panics
     /// It cannot be written.
     pub fn put(&self, name: &str, content: &[u8]) {
-        std::fs::write(self.folder.path().join("www").join(name), content).or_die("write a file");
+        let mut file = File::create(self.folder.path().join("www").join(name)).or_die("make a file");
+        file.write_all(content).or_die("write a file");
+        file.set_modified(SystemTime::now() - DAY).or_die("date a file");
     }
 
     /// One line for each request answered so far: connection, status, method, target.

@@ -39,6 +39,12 @@ impl Script {
         Self { child, port: u16::try_from(port).or_die("read a port") }
     }
 
+    /// Starts the client `python/{name}` and leaves it running.
+    #[must_use]
+    pub fn start_client(name: &str, args: &[&str]) -> Self {
+        Self { child: spawn(name, args), port: 0 }
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn addr(&self) -> String {

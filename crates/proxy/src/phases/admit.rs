@@ -52,7 +52,10 @@ fn check_head(session: &mut Session, ctx: &Context) -> Result<(), HeadFault> {
 fn set_timeouts(session: &mut Session, ctx: &Context) {
     let deadlines = &ctx.plan.limits.deadlines;
     let downstream = session.as_downstream_mut();
-    downstream.set_keepalive(Some(deadlines.idle.as_secs().max(1)));
+    // Left off where Pingora has found that the client wants no more: `close`, or HTTP/1.0 without `keep-alive`.
+    if downstream.get_keepalive().is_some() {
+        downstream.set_keepalive(Some(deadlines.idle.as_secs().max(1)));
+    }
     downstream.set_read_timeout(Some(deadlines.body));
     downstream.set_write_timeout(Some(deadlines.write));
     downstream.set_total_drain_timeout(Some(deadlines.body));

@@ -85,7 +85,8 @@ pub(crate) fn body(ctx: &mut Context, piece: Option<&Bytes>, end: bool) -> Resul
         if let Some(silence) = &ctx.upstream.silence {
             silence.touch();
         }
-        if ctx.body.add(piece.len()).is_err() {
+        // What a tunnel carries is no body.
+        if !ctx.tunnel && ctx.body.add(piece.len()).is_err() {
             ctx.error = "body_too_large";
             ctx.plan.metrics.refused().inc(ctx.error);
             return Err(Error::explain(ErrorType::HTTPStatus(413), ctx.error).into_down());

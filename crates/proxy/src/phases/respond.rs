@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
-use http::StatusCode;
-use http::header::{AGE, DATE, VIA};
+use http::header::{AGE, DATE, TRANSFER_ENCODING, VIA};
+use http::{StatusCode, Version};
 use pingora_cache::{CacheMeta, CachePhase};
 use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
@@ -53,7 +53,17 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         response.remove_header(&SURROGATE_CONTROL);
     }
     keep_date(response);
+    end_with_connection(session, response);
     finish_header(session, response, ctx)
+}
+
+/// HTTP/1.0 has no chunks (RFC 9112 §6.1), which Pingora makes for everyone: a body without a length ends with
+/// its connection there.
+fn end_with_connection(session: &mut Session, response: &mut ResponseHeader) {
+    if session.req_header().version < Version::HTTP_11 && response.remove_header(&TRANSFER_ENCODING).is_some()
+    {
+        session.set_keepalive(None);
+    }
 }
 
 /// Pingora writes the time of sending into every response; the front door puts the origin's date back. There is no

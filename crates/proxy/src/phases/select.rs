@@ -17,6 +17,9 @@ use crate::plan::{Action, UpstreamKind, UpstreamPlan};
 /// The error type of a pool with nobody to ask; the client gets 503.
 const NO_SERVER: ErrorType = ErrorType::HTTPStatus(503);
 
+/// The error type of a 101 that must not become a tunnel; the client gets 502.
+pub(crate) const BAD_UPGRADE: ErrorType = ErrorType::Custom("bad_upgrade");
+
 pub(crate) fn upstream(ctx: &Context) -> Option<Arc<UpstreamPlan>> {
     match &ctx.route.as_ref()?.action {
         Action::Forward(upstream) => Some(Arc::clone(upstream)),
@@ -74,6 +77,7 @@ fn choose(
 
 /// A connection is there, new or kept.
 pub(crate) fn connected(
+    session: &Session,
     ctx: &mut Context,
     reused: bool,
     socket: RawFd,
@@ -85,8 +89,16 @@ pub(crate) fn connected(
     let Some(pool) = upstream.pool() else { return Ok(()) };
     pool.check_connection(digest)
         .map_err(|weak| Error::explain(ErrorType::TLSHandshakeFailure, weak.to_string()).into_up())?;
-    // Without a descriptor to spare Pingora's longer timeout still holds.
-    ctx.upstream.silence = pool.watch_silence(socket).unwrap_or_default();
+    let upgrade = session.is_upgrade_req();
+    ctx.upstream.silence = match pool.watch_silence(socket, upgrade) {
+        Ok(watch) => watch,
+        // Nothing else would end a silent tunnel.
+        Err(error) if upgrade => {
+            return Error::e_because(ErrorType::InternalError, "no descriptor to watch a tunnel with", error);
+        }
+        // Without a descriptor to spare Pingora's longer timeout still holds.
+        Err(_) => None,
+    };
     Ok(())
 }
 
@@ -103,6 +115,10 @@ pub(crate) fn broken(session: &Session, ctx: &mut Context, error: Box<Error>, re
     if silent {
         error.etype = ErrorType::ReadTimedout;
         error = error.into_up();
+        if ctx.tunnel {
+            ctx.error = "tunnel_idle";
+            ctx.plan.metrics.tunnel_idle();
+        }
     }
     if *error.esource() != ErrorSource::Upstream {
         count(ctx, UpstreamResult::Abandoned, Outcome::Answered);
@@ -124,8 +140,9 @@ pub(crate) fn broken(session: &Session, ctx: &mut Context, error: Box<Error>, re
         error.set_retry(true);
         return error;
     }
-    let repeatable =
-        session.response_written().is_none() && !session.as_downstream().retry_buffer_truncated();
+    let repeatable = error.etype() != &BAD_UPGRADE
+        && session.response_written().is_none()
+        && !session.as_downstream().retry_buffer_truncated();
     if !repeatable {
         error.set_retry(false);
         return error;

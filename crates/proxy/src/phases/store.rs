@@ -20,6 +20,7 @@ use seawall_upstream::{Outcome, Reached};
 use crate::context::{Context, Stored};
 use crate::phases::lookup::Facts;
 use crate::phases::{lookup, select};
+use crate::upgrade;
 
 /// Fields of one connection (RFC 9110 §7.6.1). `Transfer-Encoding` is the framing layer's.
 const HOP_BY_HOP: [HeaderName; 3] = [
@@ -29,12 +30,19 @@ const HOP_BY_HOP: [HeaderName; 3] = [
 ];
 
 /// The head of an answer is here.
-pub(crate) fn received(session: &Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+pub(crate) fn received(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut Context,
+) -> Result<()> {
     if let Some(silence) = &ctx.upstream.silence {
         silence.answered();
     }
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
+    }
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        open_tunnel(session, response, ctx)?;
     }
     let status = response.status.as_u16();
     ctx.upstream.first_byte = ctx.upstream.sent.map(|sent| sent.elapsed());
@@ -52,6 +60,23 @@ pub(crate) fn received(session: &Session, response: &mut ResponseHeader, ctx: &m
         // The end of the upstream's part: what follows comes from the store.
         ctx.upstream.took = ctx.upstream.began.map(|began| began.elapsed());
         validated(session, response, ctx);
+    }
+    Ok(())
+}
+
+/// A 101 that nobody asked for, or that does not prove what it claims, would make a tunnel to something that
+/// still reads HTTP. Pingora takes any 101 to any `Upgrade`.
+fn open_tunnel(session: &mut Session, response: &ResponseHeader, ctx: &mut Context) -> Result<()> {
+    if !upgrade::is_agreed(session.req_header(), response) {
+        return Err(Error::explain(select::BAD_UPGRADE, "a 101 without a right proof").into_up());
+    }
+    // A client may listen for as long as the origin speaks: one clock is for both.
+    if let Some(silence) = &ctx.upstream.silence {
+        silence.tunnelled();
+        session.as_downstream_mut().set_read_timeout(None);
+    }
+    if !std::mem::replace(&mut ctx.tunnel, true) {
+        ctx.plan.metrics.tunnel_began();
     }
     Ok(())
 }

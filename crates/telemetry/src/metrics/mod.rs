@@ -22,7 +22,7 @@ mod table;
 mod upstream;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use prometheus::{Registry, TextEncoder};
@@ -62,11 +62,19 @@ struct Shared {
     refused: ReasonCounter,
     uncacheable: ReasonCounter,
     in_flight: Striped<AtomicI64>,
+    tunnels: Striped<AtomicI64>,
+    tunnels_idle: AtomicU64,
     config: ConfigMetrics,
     sources: Sources,
 }
 
 static IN_FLIGHT: Spec<0> = Spec::gauge("seawall_http_requests_in_flight", "Requests running now.", []);
+static TUNNELS: Spec<0> = Spec::gauge("seawall_http_tunnels", "WebSockets open now.", []);
+static TUNNELS_IDLE: Spec<0> = Spec::counter(
+    "seawall_http_tunnels_idle_total",
+    "WebSockets closed because they carried nothing for `timeouts.tunnel`.",
+    [],
+);
 static REFUSED: Spec<1> = Spec::counter(
     "seawall_http_requests_refused_total",
     "Requests refused before they had a route.",
@@ -95,9 +103,11 @@ static GROUPS: [GroupPlan; 7] = [
     (config::specs, |shared, out| config::read(&shared.config, out)),
     (process::specs, |shared, out| process::read(shared.started, out)),
     (
-        || vec![&IN_FLIGHT, &REFUSED, &UNCACHEABLE, &SUPPRESSED],
+        || vec![&IN_FLIGHT, &TUNNELS, &TUNNELS_IDLE, &REFUSED, &UNCACHEABLE, &SUPPRESSED],
         |shared, out| {
-            out.single(&IN_FLIGHT, shared.requests_in_flight());
+            out.single(&IN_FLIGHT, sum(&shared.in_flight));
+            out.single(&TUNNELS, sum(&shared.tunnels));
+            out.single(&TUNNELS_IDLE, shared.tunnels_idle.load(Ordering::Relaxed));
             shared.refused.read(&mut out.family(&REFUSED), |reason| [reason]);
             shared.uncacheable.read(&mut out.family(&UNCACHEABLE), |reason| [reason]);
             out.single(&SUPPRESSED, crate::process_log::suppressed());
@@ -121,6 +131,8 @@ impl Metrics {
             refused: ReasonCounter::default(),
             uncacheable: ReasonCounter::default(),
             in_flight: Striped::default(),
+            tunnels: Striped::default(),
+            tunnels_idle: AtomicU64::new(0),
             config: ConfigMetrics::new(build),
             sources: Sources::default(),
         });
@@ -180,7 +192,22 @@ impl Metrics {
     /// Requests running now.
     #[must_use]
     pub fn requests_in_flight(&self) -> i64 {
-        self.shared.requests_in_flight()
+        sum(&self.shared.in_flight)
+    }
+
+    /// Counts a WebSocket as open; pair it with [`Self::tunnel_ended`], on any thread.
+    pub fn tunnel_began(&self) {
+        self.shared.tunnels.mine().fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a WebSocket as closed.
+    pub fn tunnel_ended(&self) {
+        self.shared.tunnels.mine().fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Counts a WebSocket that is closed for its silence.
+    pub fn tunnel_idle(&self) {
+        self.shared.tunnels_idle.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Notes that a configuration took effect: its number (1 is the first) and how long it took to read and check.
@@ -222,10 +249,8 @@ impl Metrics {
     }
 }
 
-impl Shared {
-    fn requests_in_flight(&self) -> i64 {
-        self.in_flight.iter().map(|cell| cell.load(Ordering::Relaxed)).fold(0, i64::wrapping_add)
-    }
+fn sum(cells: &Striped<AtomicI64>) -> i64 {
+    cells.iter().map(|cell| cell.load(Ordering::Relaxed)).fold(0, i64::wrapping_add)
 }
 
 fn register(shared: &Arc<Shared>) -> prometheus::Result<Registry> {

@@ -63,7 +63,7 @@ dns: { servers: [10.0.0.53, '[::1]:8600'], refresh_min: 5s, refresh_max: 1m, tim
 tls: { sni: app.example, min_version: 1.3 }
 protocol: auto
 max_h2_streams: 10
-timeouts: { connect: 1s, first_byte: 10s, read: 20s, write: 5s, idle: 30s, tcp_keepalive: 0 }
+timeouts: { connect: 1s, first_byte: 10s, read: 20s, write: 5s, idle: 30s, tunnel: 1h, tcp_keepalive: 0 }
 retries: { attempts: 1, on_statuses: [502, 503], budget: { percent: 10, min_per_second: 1, burst: 5 } }
 max_connections: 100
 host: app.example

@@ -18,6 +18,9 @@ pub struct Timeouts {
     pub write: Span,
     /// How long an unused connection is kept for the next request.
     pub idle: Span,
+    /// How long a WebSocket may carry nothing, neither way, until it is closed. The other waits, and those of
+    /// `limits` for request bodies, do not count there.
+    pub tunnel: Span,
     /// After how much silence TCP asks a server whether it is still there (then every 10 s, three times). 0 never asks.
     pub tcp_keepalive: Span,
 }
@@ -30,6 +33,7 @@ impl Default for Timeouts {
             read: Span::secs(30),
             write: Span::secs(30),
             idle: Span::secs(60),
+            tunnel: Span::secs(600),
             tcp_keepalive: Span::secs(60),
         }
     }
@@ -44,6 +48,7 @@ impl Timeouts {
             ("read", self.read),
             ("write", self.write),
             ("idle", self.idle),
+            ("tunnel", self.tunnel),
         ] {
             if span.is_zero() {
                 out.error(&at.key(key), format!("`{key}` cannot be zero"))

@@ -53,7 +53,8 @@ fn the_protocol_is_as_it_is_set() {
 #[test]
 fn an_upgrade_goes_over_http1_where_there_is_a_choice() {
     let auto = pool("{ servers: [10.0.0.1:80], protocol: auto, tls: { sni: a.example } }");
-    assert_eq!(select(&auto).unwrap().peer_for_upgrade().options.alpn, ALPN::H1);
+    let peer = select(&auto).unwrap().peer_for_upgrade();
+    assert_eq!((peer.options.alpn, peer.options.read_timeout), (ALPN::H1, None));
     let fixed = pool("{ servers: [10.0.0.1:80], protocol: http2 }");
     assert_eq!(select(&fixed).unwrap().peer_for_upgrade().options.alpn, ALPN::H2);
 }
@@ -94,13 +95,15 @@ async fn silence_is_watched_only_on_connections_of_one_request() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let socket = std::os::fd::AsRawFd::as_raw_fd(&listener);
     let timeouts = "timeouts: { first_byte: 1m, read: 2m }";
-    for (yaml, watched) in [
-        (format!("{{ servers: [10.0.0.1:80], {timeouts} }}"), true),
-        (format!("{{ servers: [10.0.0.1:80], {timeouts}, protocol: auto }}"), true),
-        (format!("{{ servers: [10.0.0.1:80], {timeouts}, protocol: http2 }}"), false),
-        (format!("{{ servers: [a.example:80], {timeouts}, protocol: auto, tls: true }}"), false),
-        ("{ servers: [10.0.0.1:80] }".to_owned(), false),
+    for (yaml, watched, tunnel_watched) in [
+        (format!("{{ servers: [10.0.0.1:80], {timeouts} }}"), true, true),
+        (format!("{{ servers: [10.0.0.1:80], {timeouts}, protocol: auto }}"), true, true),
+        (format!("{{ servers: [10.0.0.1:80], {timeouts}, protocol: http2 }}"), false, false),
+        (format!("{{ servers: [a.example:80], {timeouts}, protocol: auto, tls: true }}"), false, true),
+        ("{ servers: [10.0.0.1:80] }".to_owned(), false, true),
     ] {
-        assert_eq!(pool(&yaml).watch_silence(socket).unwrap().is_some(), watched, "{yaml}");
+        let pool = pool(&yaml);
+        assert_eq!(pool.watch_silence(socket, false).unwrap().is_some(), watched, "{yaml}");
+        assert_eq!(pool.watch_silence(socket, true).unwrap().is_some(), tunnel_watched, "{yaml}");
     }
 }
