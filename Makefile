@@ -49,6 +49,12 @@ conformance-checkout: setup-test ## the suite for HTTP caches as its repository 
 	cargo build --locked -p seawall
 	HTTP_CACHE_TESTS="$(abspath $(SUITE))" cargo test --locked -p seawall-test-conformance --test http_cache -- --ignored --nocapture
 
+.PHONY: conformance-peers
+conformance-peers: setup-test ## the suite for HTTP caches against other caches and Seawall; SUITE=a checkout for the published tests
+	@deploy/setup.sh peers
+	cargo build --locked -p seawall
+	python3 tests/conformance/peers/compare.py --write $(if $(SUITE),--checkout "$(abspath $(SUITE))")
+
 .PHONY: lint
 lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencies
 	cargo fmt --all --check
