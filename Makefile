@@ -59,6 +59,12 @@ fuzz: setup ## each parser of the caching rules under libFuzzer, FUZZ_SECONDS (3
 	  RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
 
+.PHONY: conformance-peers
+conformance-peers: setup-test ## the suite for HTTP caches against other caches and Seawall; SUITE=a checkout for the published tests
+	@deploy/setup.sh peers
+	cargo build --locked -p seawall
+	python3 tests/conformance/peers/compare.py --write $(if $(SUITE),--checkout "$(abspath $(SUITE))")
+
 .PHONY: lint
 lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencies
 	cargo fmt --all --check

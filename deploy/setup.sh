@@ -2,6 +2,7 @@
 # Installs what is missing, and only that, on Debian 12. Quiet when there is nothing to do.
 #   setup.sh build            compilers for BoringSSL
 #   setup.sh test             clients and origins for the end-to-end tests
+#   setup.sh peers            other caches, to compare with
 #   setup.sh bench            servers and load generators for the benchmarks
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -78,12 +79,16 @@ case "${1:-}" in
     python_packages tests/interop/requirements.txt tests/conformance/requirements.txt
     cache_suite
     ;;
+  peers)
+    packages nginx-light varnish squid trafficserver apache2 haproxy python3
+    stop_services nginx varnish squid trafficserver apache2 haproxy
+    ;;
   bench)
     packages nginx-light haproxy nghttp2-client wrk python3 curl
     stop_services nginx haproxy
     ;;
   *)
-    sed -n '2,5p' "$0" >&2
+    sed -n '2,6p' "$0" >&2
     exit 2
     ;;
 esac
