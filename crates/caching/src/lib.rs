@@ -65,7 +65,7 @@ pub use key::KeyPolicy;
 pub use message::{Request, Response, Times};
 pub use policy::{CachePolicy, PolicyError};
 pub use request::{BypassReason, Terms};
-pub use settings::{Profile, RouteCacheSettings};
+pub use settings::{Profile, RangeRequests, RouteCacheSettings};
 pub use stale::StaleWindows;
 pub use status::CacheStatus;
 pub use storability::{Admission, NotStored};

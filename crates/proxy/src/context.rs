@@ -12,6 +12,7 @@ use seawall_telemetry::CacheResult;
 use seawall_upstream::{Selected, ServerId, SilenceWatch};
 
 use crate::forwarding::Client;
+use crate::phases::parts::PartRequest;
 use crate::phases::post::Copy;
 use crate::phases::record;
 use crate::plan::{Plan, RoutePlan};
@@ -39,6 +40,8 @@ pub struct Context {
     /// A `PURGE` that is allowed.
     pub(crate) purge: bool,
     pub(crate) cache: CacheFacts,
+    /// A range request that is answered with a part of the object.
+    pub(crate) part: Option<PartRequest>,
     pub(crate) upstream: UpstreamFacts,
     /// A POST response on its way into the store.
     pub(crate) copy: Option<Box<Copy>>,
@@ -69,6 +72,8 @@ pub(crate) struct CacheFacts {
     pub(crate) search: Option<Learned>,
     /// Something is stored for the URI, but for other request fields.
     pub(crate) vary_missed: bool,
+    /// Parts of the object are stored, but not what was asked for.
+    pub(crate) partial: bool,
     /// What was found was stale.
     pub(crate) stale_found: bool,
     /// The key is remembered as one whose responses are not stored.
@@ -147,6 +152,7 @@ impl Context {
             refresh: false,
             purge: false,
             cache: CacheFacts::default(),
+            part: None,
             upstream: UpstreamFacts::default(),
             copy: None,
             first_byte: None,

@@ -19,7 +19,7 @@ use seawall_upstream::{Outcome, Reached};
 
 use crate::context::{Context, Stored};
 use crate::phases::lookup::Facts;
-use crate::phases::{lookup, select};
+use crate::phases::{lookup, parts, select};
 
 /// Fields of one connection (RFC 9110 §7.6.1). `Transfer-Encoding` is the framing layer's.
 const HOP_BY_HOP: [HeaderName; 3] = [
@@ -159,18 +159,35 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
     let request = Request { method: &head.method, headers: &head.headers, has_body: false };
     let answer = Response { status: header.status, headers: &header.headers };
     let times = Times { requested: ctx.upstream.requested.unwrap_or(received), received };
-    let admission = match storability::decide(&request, &answer, times, policy) {
+    let part = parts::admit(session, &request, &header, times, policy, ctx);
+    let range = part.as_ref().and_then(|part| part.as_ref().ok()).map(|part| part.range);
+    let decided = match part {
+        Some(part) => part.map(|part| part.admission),
+        None => storability::decide(&request, &answer, times, policy),
+    };
+    let admission = match decided {
         Ok(admission) => admission,
         Err(reason) => {
             ctx.cache.stored = Stored::No(reason.as_str());
-            ctx.cache.discard = revalidated;
+            ctx.cache.discard |= revalidated;
             ctx.plan.metrics.uncacheable().inc(reason.as_str());
             return RespCacheable::Uncacheable(NoCacheReason::Custom(reason.as_str()));
         }
     };
+    if let Some(range) = &range
+        && let Err(error) = parts::describe(&mut header, range)
+    {
+        log::warn!("a part could not be described: {error}");
+        return RespCacheable::Uncacheable(NoCacheReason::InternalError);
+    }
     if content_length(&header).is_some_and(|length| length > ctx.plan.cache.max_object as u64) {
         ctx.cache.stored = Stored::No("too-large");
-        return RespCacheable::Uncacheable(NoCacheReason::ResponseTooLarge);
+        // A part says nothing of the size of others.
+        let of_part = range.map(|_| NoCacheReason::Custom("part-too-large"));
+        return RespCacheable::Uncacheable(of_part.unwrap_or(NoCacheReason::ResponseTooLarge));
+    }
+    if let Some(range) = range {
+        parts::index(&header, range, ctx);
     }
     ctx.cache.stored = Stored::Yes;
     if policy.no_vary_search() {

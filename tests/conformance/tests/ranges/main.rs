@@ -1,6 +1,8 @@
 //! Range requests (RFC 9110 §14), over both versions of HTTP on both sides.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod object;
+mod parts;
 mod streaming;
 mod whole;
 
