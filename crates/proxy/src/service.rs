@@ -162,7 +162,11 @@ impl ProxyHttp for Seawall {
         ctx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
-        select::broken(session, ctx, error, reused)
+        let error = select::broken(session, ctx, error, reused);
+        if error.retry() {
+            store::abandon(session);
+        }
+        error
     }
 
     async fn upstream_request_filter(
@@ -208,6 +212,7 @@ impl ProxyHttp for Seawall {
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
         store::body_received(ctx, end)?;
+        parts::piece(ctx, body.as_ref(), end)?;
         post::piece(ctx, body.as_ref(), end);
         Ok(None)
     }

@@ -70,6 +70,15 @@ impl Url {
     }
 }
 
+/// Whether a part is the one that is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    Yes,
+    No,
+    /// It is not stored any more.
+    Gone,
+}
+
 #[derive(Debug, Default)]
 struct Known {
     /// Oldest first.
@@ -180,22 +189,22 @@ impl PartIndex {
         shard.urls.peek(&url).and_then(|known| known.whole_until).is_some_and(|until| now < until)
     }
 
-    /// The newest part of the object that satisfies `wanted`; counts as a use of the object. Parts that are `gone`
-    /// are taken off.
-    pub(crate) fn find(
-        &self,
-        url: Url,
-        wanted: impl Fn(&Part) -> bool,
-        gone: impl Fn(&Part) -> bool,
-    ) -> Option<Part> {
+    /// The newest part of the object that fits; counts as a use of the object. What is found gone on the way is taken
+    /// off.
+    pub(crate) fn find(&self, url: Url, fit: impl Fn(&Part) -> Fit) -> Option<Part> {
         let mut shard = self.shard(url).lock();
         shard.urls.get(&url)?;
         shard.change(url, |known| {
-            while let Some(at) = known.parts.iter().rposition(&wanted) {
-                if !gone(&known.parts[at]) {
-                    return Some(known.parts[at]);
+            let mut at = known.parts.len();
+            while let Some(before) = at.checked_sub(1) {
+                at = before;
+                match fit(&known.parts[at]) {
+                    Fit::Yes => return Some(known.parts[at]),
+                    Fit::No => {}
+                    Fit::Gone => {
+                        known.parts.remove(at);
+                    }
                 }
-                known.parts.remove(at);
             }
             None
         })

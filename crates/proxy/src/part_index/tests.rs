@@ -20,7 +20,7 @@ fn url(n: u64) -> Url {
 }
 
 fn holds(index: &PartIndex, url: Url, text: &str) -> Option<Part> {
-    index.find(url, |part| asked(text).within(&part.range).is_some(), |_| false)
+    index.find(url, |part| if asked(text).within(&part.range).is_some() { Fit::Yes } else { Fit::No })
 }
 
 #[test]
@@ -39,10 +39,12 @@ fn what_is_gone_from_the_store_is_taken_off() {
     let index = PartIndex::new(100, 10);
     index.insert(url(1), part(10, 19, "a"));
     index.insert(url(1), part(0, 99, "a"));
-    let found = index.find(url(1), |_| true, |part| part.range.first == 0);
+    let found = index.find(url(1), |part| if part.range.first == 0 { Fit::Gone } else { Fit::Yes });
     assert_eq!(found, Some(part(10, 19, "a")), "the next best");
     assert_eq!(index.stats().entries, 1);
-    assert_eq!(index.find(url(1), |_| true, |_| true), None);
+    assert_eq!(index.find(url(1), |_| Fit::No), None);
+    assert_eq!(index.stats().entries, 1, "what does not fit stays");
+    assert_eq!(index.find(url(1), |_| Fit::Gone), None);
     assert_eq!(index.stats().entries, 0);
     assert!(index.shards.iter().all(|shard| shard.lock().urls.is_empty()), "no empty shell stays");
 }
@@ -126,7 +128,7 @@ proptest! {
                 0 | 1 => index.insert(url(u), part(n * 10, n * 10 + 9, if step == 0 { "a" } else { "b" })),
                 2 => index.prefer_whole(url(u), Instant::now()),
                 3 => { index.take_others(url(u), &part(n, n, "a")); }
-                _ => { index.find(url(u), |_| true, |part| part.range.first == n * 10); }
+                _ => { index.find(url(u), |part| if part.range.first == n * 10 { Fit::Gone } else { Fit::No }); }
             }
             for shard in &index.shards {
                 let shard = shard.lock();

@@ -7,10 +7,11 @@
 
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{Method, StatusCode};
 use pingora_cache::{CacheKey, CacheMeta, CachePhase, ForcedFreshness, NoCacheReason};
-use pingora_error::Result;
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{RangeType, Session};
 use seawall_caching::partial::{self, Asked, ContentRange, PartAdmission};
@@ -18,8 +19,8 @@ use seawall_caching::{CachePolicy, NotStored, RangeRequests, Request, Times, val
 use seawall_store::OrWhole;
 
 use crate::context::{Context, Stored};
-use crate::part_index::{Part, Url, part_key, variance};
-use crate::phases::{invalidate, lookup};
+use crate::part_index::{Fit, Part, Url, part_key, variance};
+use crate::phases::{invalidate, lookup, ranges};
 use crate::predictor::OfPart;
 
 /// A request that is answered with a part.
@@ -30,6 +31,8 @@ pub(crate) struct PartRequest {
     /// What the part was, or will be, fetched for.
     asked: Asked,
     url: Url,
+    /// Bytes that are still to come, when Content-Range alone says how many.
+    owed: Option<u64>,
 }
 
 impl PartRequest {
@@ -68,15 +71,19 @@ pub(crate) fn plan(session: &Session, ctx: &mut Context) {
         return;
     }
     let now = SystemTime::now();
-    let fresh = |asked: &Asked| cache.store.peek(&part_key(&whole, asked)).is_some_and(|until| until > now);
+    let fit = |asked: &Asked| match cache.store.peek(&part_key(&whole, asked)) {
+        Some(until) if until > now => Fit::Yes,
+        Some(_) => Fit::No,
+        None => Fit::Gone,
+    };
     // The refresh of a part must find the part that it is for.
-    let other = if ctx.refresh || fresh(&wanted) {
+    let other = if ctx.refresh || fit(&wanted) == Fit::Yes {
         None
     } else {
-        let lies_within = |part: &Part| wanted.within(&part.range).is_some();
-        cache.parts.find(url, lies_within, |part| !fresh(&part.asked))
+        let within = |part: &Part| wanted.within(&part.range).map_or(Fit::No, |_| fit(&part.asked));
+        cache.parts.find(url, within)
     };
-    ctx.part = Some(PartRequest { wanted, asked: other.map_or(wanted, |part| part.asked), url });
+    ctx.part = Some(PartRequest { wanted, asked: other.map_or(wanted, |part| part.asked), url, owed: None });
 }
 
 fn serves_parts(policy: &CachePolicy) -> bool {
@@ -130,7 +137,7 @@ pub(crate) fn judge(
 }
 
 fn within(part: &PartRequest, headers: &http::HeaderMap) -> Option<(ContentRange, std::ops::Range<u64>)> {
-    let stored = ContentRange::of(headers)?;
+    let stored = partial::received(headers)?;
     Some((stored, part.wanted.within(&stored)?))
 }
 
@@ -141,8 +148,10 @@ pub(crate) fn missing(session: &mut Session, ctx: &mut Context) {
     }
     let Some(key) = session.cache.maybe_cache_key() else { return };
     let cache = &ctx.plan.cache;
-    let gone = |part: &Part| cache.store.peek(&part_key(key, &part.asked)).is_none();
-    ctx.cache.partial = cache.parts.find(Url::of(key), |_| true, gone).is_some();
+    let stored = |part: &Part| {
+        if cache.store.peek(&part_key(key, &part.asked)).is_some() { Fit::Yes } else { Fit::Gone }
+    };
+    ctx.cache.partial = cache.parts.find(Url::of(key), stored).is_some();
     if ctx.part.is_some_and(|part| !part.is_own()) {
         // Between the choice and the lookup. What is fetched now is named by another range than is asked for.
         ctx.part = None;
@@ -211,27 +220,52 @@ pub(crate) fn admit(
     }
 }
 
-/// Makes the stored head say what the part really has.
-pub(crate) fn describe(header: &mut ResponseHeader, range: &ContentRange) -> Result<()> {
-    header.insert_header(CONTENT_RANGE, range.value())?;
-    header.insert_header(CONTENT_LENGTH, range.length())
+/// A part is about to be stored: gives it the length that it must have, and lets requests for ranges within find it.
+pub(crate) fn keep(header: &mut ResponseHeader, range: ContentRange, ctx: &mut Context) -> Result<()> {
+    let Some(part) = &mut ctx.part else { return Ok(()) };
+    if !header.headers.contains_key(CONTENT_LENGTH) {
+        header.insert_header(CONTENT_LENGTH, range.length())?;
+        part.owed = Some(range.length());
+    }
+    ctx.plan.cache.parts.insert(part.url, Part::new(part.asked, range, &header.headers));
+    Ok(())
 }
 
-/// Lets requests for ranges within the part find it.
-pub(crate) fn index(header: &ResponseHeader, range: ContentRange, ctx: &Context) {
-    if let Some(part) = ctx.part {
-        let entry = Part::new(part.asked, range, &header.headers);
-        ctx.plan.cache.parts.insert(part.url, entry);
+/// A piece of the origin's answer. A part that is not what its Content-Range says is one that broke off; it would be no
+/// other the next time, so nobody asks again.
+pub(crate) fn piece(ctx: &mut Context, piece: Option<&Bytes>, end: bool) -> Result<()> {
+    let Some(owed) = ctx.part.as_mut().and_then(|part| part.owed.as_mut()) else { return Ok(()) };
+    let length = piece.map_or(0, |piece| piece.len() as u64);
+    match owed.checked_sub(length) {
+        Some(left) if !end || left == 0 => *owed = left,
+        _ => {
+            return Err(
+                Error::explain(ErrorType::Custom("wrong_length"), "not as Content-Range says").into_in()
+            );
+        }
     }
+    Ok(())
 }
 
 /// Cuts what the client asks for out of a part.
-pub(crate) fn cut(response: &mut ResponseHeader, ctx: &Context) -> Option<Result<RangeType>> {
-    let part = ctx.part.as_ref().filter(|part| is_part(response) && !part.is_own())?;
+pub(crate) fn cut(
+    session: &Session,
+    response: &mut ResponseHeader,
+    ctx: &Context,
+) -> Option<Result<RangeType>> {
+    let part = ctx.part.as_ref().filter(|_| is_part(response))?;
+    if part.is_own() {
+        // The client who fetched it sees what the origin said; others what there is.
+        let range = partial::received(&response.headers).filter(|_| ranges::is_stored(session))?;
+        return Some(response.insert_header(CONTENT_RANGE, range.value()).map(|()| RangeType::None));
+    }
     let (stored, wanted) = within(part, &response.headers)?;
     let bytes = |at: u64| usize::try_from(at.saturating_sub(stored.first)).unwrap_or(usize::MAX);
     let range = ContentRange { first: wanted.start, last: wanted.end.saturating_sub(1), ..stored };
-    Some(describe(response, &range).map(|()| RangeType::Single(bytes(wanted.start)..bytes(wanted.end))))
+    let described = response
+        .insert_header(CONTENT_RANGE, range.value())
+        .and_then(|()| response.insert_header(CONTENT_LENGTH, range.length()));
+    Some(described.map(|()| RangeType::Single(bytes(wanted.start)..bytes(wanted.end))))
 }
 
 /// The status for which the client's conditions count: a part stands for its whole.

@@ -3,6 +3,8 @@
 
 mod object;
 mod parts;
+mod refused;
+mod renewed;
 mod streaming;
 mod whole;
 

@@ -3,16 +3,16 @@
 use seawall_testkit::{Call, Origin, OriginBuilder, Reply, Request, Response, body};
 
 /// The length of the object: enough for a range to be deep.
-pub const LENGTH: usize = 3 << 20;
+pub(crate) const LENGTH: usize = 3 << 20;
 /// Where deep begins.
-pub const DEEP: usize = 1 << 20;
+pub(crate) const DEEP: usize = 1 << 20;
 
-pub fn object() -> Vec<u8> {
+pub(crate) fn object() -> Vec<u8> {
     body(7, LENGTH)
 }
 
 /// What an origin that knows ranges answers: 206, 304, 416 or 200.
-pub fn answer(request: &Request, whole: &[u8], fields: &[(&str, &str)]) -> Reply {
+pub(crate) fn answer(request: &Request, whole: &[u8], fields: &[(&str, &str)]) -> Reply {
     let etag = fields.iter().find(|(name, _)| *name == "etag").map(|(_, value)| *value);
     if etag.is_some() && request.header("if-none-match") == etag {
         return Reply::new(304).headers(fields);
@@ -42,23 +42,23 @@ fn bytes(range: &str, length: usize) -> Option<(usize, usize)> {
 }
 
 /// An origin of the object with these fields.
-pub fn origin(fields: &'static [(&'static str, &'static str)]) -> Origin {
+pub(crate) fn origin(fields: &'static [(&'static str, &'static str)]) -> Origin {
     builder(fields).start()
 }
 
-pub fn builder(fields: &'static [(&'static str, &'static str)]) -> OriginBuilder {
+pub(crate) fn builder(fields: &'static [(&'static str, &'static str)]) -> OriginBuilder {
     let whole = object();
     Origin::builder(move |request| answer(request, &whole, fields))
 }
 
 /// A request for a range of the object.
-pub fn range(range: &str) -> Call {
+pub(crate) fn range(range: &str) -> Call {
     crate::call("/o", &[("Range", range)])
 }
 
 /// Whether this is that part of the object and says so.
 #[track_caller]
-pub fn check(response: &Response, first: usize, last: usize) {
+pub(crate) fn check(response: &Response, first: usize, last: usize) {
     assert_eq!(response.status, 206, "{:?}", response.header("cache-status"));
     let said = response.header("content-range");
     assert_eq!(said, Some(format!("bytes {first}-{last}/{LENGTH}").as_str()));
@@ -67,6 +67,6 @@ pub fn check(response: &Response, first: usize, last: usize) {
 }
 
 /// What the cache did.
-pub fn status(response: &Response) -> &str {
+pub(crate) fn status(response: &Response) -> &str {
     response.header("cache-status").unwrap_or_default()
 }
