@@ -9,7 +9,7 @@
 //!    [`range::select`] cuts out the bytes that were asked for.
 //! 4. On a miss [`storability::decide`] says whether the response is stored, and for how long it is fresh;
 //!    on a stale entry [`validation::Validators`] makes the conditional request and [`validation::merge`]
-//!    brings a 304 into the stored fields.
+//!    brings a 304 into the stored fields. A 206 is stored by the rules of [`partial`].
 //! 5. [`invalidation::invalidated`] names what an unsafe request makes unusable.
 //! 6. [`status::CacheStatus`] tells the client the truth about all of that.
 //!
@@ -43,6 +43,7 @@ pub mod invalidation;
 pub mod key;
 mod message;
 pub mod no_vary_search;
+pub mod partial;
 pub mod policy;
 pub mod post;
 pub mod range;
@@ -64,7 +65,7 @@ pub use key::KeyPolicy;
 pub use message::{Request, Response, Times};
 pub use policy::{CachePolicy, PolicyError};
 pub use request::{BypassReason, Terms};
-pub use settings::{Profile, RouteCacheSettings};
+pub use settings::{Profile, RangeRequests, RouteCacheSettings};
 pub use stale::StaleWindows;
 pub use status::CacheStatus;
 pub use storability::{Admission, NotStored};

@@ -8,7 +8,7 @@ use crate::bypass::BypassRules;
 use crate::key::KeyPolicy;
 use crate::range::MOST_RANGES;
 use crate::request::BypassReason;
-use crate::settings::{Profile, Resolved, RouteCacheSettings, SetCookie, StatusSelector};
+use crate::settings::{Profile, RangeRequests, Resolved, RouteCacheSettings, SetCookie, StatusSelector};
 
 /// Why settings cannot be compiled. Checked settings always can.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +46,7 @@ pub struct CachePolicy {
     pub(crate) force_store: bool,
     bypass_when: BypassRules,
     max_variants: Option<u32>,
+    range_requests: RangeRequests,
     max_ranges: usize,
     no_vary_search: bool,
     pub(crate) post_reuse: bool,
@@ -128,6 +129,7 @@ impl CachePolicy {
             force_store: settings.force_store,
             bypass_when: parts.bypass_when,
             max_variants: settings.max_variants,
+            range_requests: settings.range_requests,
             max_ranges: settings.max_ranges.min(MOST_RANGES),
             no_vary_search: settings.no_vary_search,
             post_reuse: settings.post_reuse,
@@ -165,6 +167,12 @@ impl CachePolicy {
     #[must_use]
     pub fn max_variants(&self) -> Option<u32> {
         self.max_variants
+    }
+
+    /// What is fetched for a range of what is not stored.
+    #[must_use]
+    pub fn range_requests(&self) -> RangeRequests {
+        self.range_requests
     }
 
     /// Ranges of one request that are answered, for [`crate::range::select`].

@@ -44,6 +44,10 @@ pub enum NotStored {
     VaryAny,
     /// Vary names more fields than are kept apart.
     VaryTooWide,
+    /// A part whose range cannot be read, or is not the one that was asked for.
+    ContentRange,
+    /// A part with a Vary: parts are told apart by their range alone.
+    PartVaries,
     /// Cache-Control cannot be read.
     Malformed,
     /// Neither fresh, nor to be validated, nor ever served stale: nothing could come of it.
@@ -66,6 +70,8 @@ impl NotStored {
             Self::SetCookie => "set-cookie",
             Self::VaryAny => "vary-any",
             Self::VaryTooWide => "vary-too-wide",
+            Self::ContentRange => "content-range",
+            Self::PartVaries => "partial-vary",
             Self::Malformed => "malformed-cache-control",
             Self::Useless => "no-freshness-no-validator",
         }

@@ -75,6 +75,7 @@ fn reason(facts: &CacheFacts, phase: CachePhase) -> ForwardReason {
             None if facts.predicted => ForwardReason::Bypass,
             None if facts.stale_found => ForwardReason::Stale,
             None if facts.vary_missed => ForwardReason::VaryMiss,
+            None if facts.partial => ForwardReason::Partial,
             None => ForwardReason::UriMiss,
         },
     }
@@ -162,6 +163,11 @@ mod tests {
         assert_eq!(
             said(&demanded, CachePhase::Revalidated, 200),
             "seawall; fwd=request; fwd-status=304; stored; ttl=5"
+        );
+        let partial = CacheFacts { partial: true, ..stored };
+        assert_eq!(
+            said(&partial, CachePhase::Miss, 206),
+            "seawall; fwd=partial; fwd-status=200; stored; ttl=5"
         );
         let predicted = CacheFacts { predicted: true, ..asked(Some(200)) };
         assert_eq!(said(&predicted, CachePhase::Bypass, 200), "seawall; fwd=bypass; detail=uncacheable");

@@ -12,6 +12,7 @@ use seawall_telemetry::CacheResult;
 use seawall_upstream::{Selected, ServerId, SilenceWatch};
 
 use crate::forwarding::Client;
+use crate::phases::parts::PartRequest;
 use crate::phases::post::Copy;
 use crate::phases::record;
 use crate::plan::{Plan, RoutePlan};
@@ -41,6 +42,8 @@ pub struct Context {
     /// The connection has become a tunnel (WebSocket).
     pub(crate) tunnel: bool,
     pub(crate) cache: CacheFacts,
+    /// A range request that is answered with a part of the object.
+    pub(crate) part: Option<PartRequest>,
     pub(crate) upstream: UpstreamFacts,
     /// A POST response on its way into the store.
     pub(crate) copy: Option<Box<Copy>>,
@@ -71,6 +74,8 @@ pub(crate) struct CacheFacts {
     pub(crate) search: Option<Learned>,
     /// Something is stored for the URI, but for other request fields.
     pub(crate) vary_missed: bool,
+    /// Parts of the object are stored, but not what was asked for.
+    pub(crate) partial: bool,
     /// What was found was stale.
     pub(crate) stale_found: bool,
     /// The key is remembered as one whose responses are not stored.
@@ -150,6 +155,7 @@ impl Context {
             purge: false,
             tunnel: false,
             cache: CacheFacts::default(),
+            part: None,
             upstream: UpstreamFacts::default(),
             copy: None,
             first_byte: None,

@@ -11,6 +11,7 @@
 //! | `select` | which server of the pool; retries |
 //! | `fetch` | what the origin is sent |
 //! | `store` | what of the origin's answer may be kept, and for how long |
+//! | `parts` | whether a range request is answered with a part, and what of it is kept |
 //! | `ranges` | which bytes the client is sent |
 //! | `respond` | what the client is sent, also when something failed |
 //! | `record` | metrics and the access log |
@@ -25,8 +26,10 @@ mod collapse;
 mod context;
 mod failure;
 mod forwarding;
+mod part_index;
 mod phases;
 mod plan;
+mod predictor;
 mod request_id;
 mod search;
 mod service;
@@ -35,7 +38,9 @@ mod upgrade;
 pub use collapse::Collapse;
 pub use context::Context;
 pub use forwarding::{Forwarding, ForwardingError, ForwardingSettings};
+pub use part_index::{PartIndex, PartIndexStats};
 pub use phases::select::MAX_TRIES;
 pub use plan::{Action, CachePlan, Plan, RoutePlan, SitePlan, UpstreamKind, UpstreamPlan};
+pub use predictor::Uncacheable;
 pub use search::SearchMemory;
 pub use service::Seawall;

@@ -16,6 +16,7 @@ use seawall_telemetry::metrics::{Metrics, RouteMetrics, UpstreamMetrics};
 use seawall_upstream::Pool;
 
 use crate::forwarding::Forwarding;
+use crate::part_index::PartIndex;
 use crate::search::SearchMemory;
 
 /// Everything a request needs to know.
@@ -113,6 +114,8 @@ impl UpstreamPlan {
 pub struct CachePlan {
     /// The engine.
     pub store: &'static MemoryStore,
+    /// Which parts of which objects are stored.
+    pub parts: Arc<PartIndex>,
     /// Which keys turned out to be uncacheable.
     pub predictor: &'static (dyn CacheablePredictor + Sync),
     /// Which query parameters make no difference, by path, as origins have said (No-Vary-Search).

@@ -18,7 +18,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, PurgeStatus, Ra
 
 use crate::context::Context;
 use crate::phases::{
-    admit, fetch, interim, invalidate, lookup, post, ranges, record, respond, route, select, store,
+    admit, fetch, interim, invalidate, lookup, parts, post, ranges, record, respond, route, select, store,
 };
 use crate::plan::Plan;
 
@@ -51,7 +51,11 @@ impl ProxyHttp for Seawall {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        route::route(session, ctx).await
+        let answered = route::route(session, ctx).await?;
+        if !answered {
+            parts::plan(session, ctx);
+        }
+        Ok(answered)
     }
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
@@ -88,13 +92,14 @@ impl ProxyHttp for Seawall {
 
     async fn cache_hit_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         meta: &CacheMeta,
         _: &mut HitHandler,
         fresh: bool,
         ctx: &mut Context,
     ) -> Result<Option<ForcedFreshness>> {
-        Ok(lookup::judge(meta, fresh, ctx))
+        let verdict = lookup::judge(meta, fresh, ctx);
+        Ok(parts::judge(session, meta, fresh, verdict, ctx))
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
@@ -157,7 +162,11 @@ impl ProxyHttp for Seawall {
         ctx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
-        select::broken(session, ctx, error, reused)
+        let error = select::broken(session, ctx, error, reused);
+        if error.retry() {
+            store::abandon(session);
+        }
+        error
     }
 
     async fn upstream_request_filter(
@@ -189,6 +198,7 @@ impl ProxyHttp for Seawall {
             return Ok(());
         }
         store::received(session, response, ctx)?;
+        parts::displace(session, response, ctx).await;
         invalidate::after(session, response, ctx).await;
         post::begin(session, response, ctx);
         Ok(())
@@ -202,6 +212,7 @@ impl ProxyHttp for Seawall {
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
         store::body_received(ctx, end)?;
+        parts::piece(ctx, body.as_ref(), end)?;
         post::piece(ctx, body.as_ref(), end);
         Ok(None)
     }

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use seawall_listen::{AcceptFault, Cut, DoorObserver, Refusal};
-use seawall_proxy::UpstreamKind;
+use seawall_proxy::{PartIndex, UpstreamKind};
 use seawall_store::MemoryStore;
 use seawall_telemetry::metrics::{
-    CertificateSample, CertificateSource, ListenerMetrics, Metrics, NameSample, PoolSample, PoolSource,
-    ServerSample, StoreSample, StoreSource, TlsResult, TlsVersion,
+    CertificateSample, CertificateSource, ListenerMetrics, Metrics, NameSample, PartsSample, PoolSample,
+    PoolSource, ServerSample, StoreSample, StoreSource, TlsResult, TlsVersion,
 };
 use seawall_tls::{HandshakeFailure, HandshakeInfo, TlsAcceptor};
 
@@ -91,11 +91,14 @@ impl Pools {
 }
 
 /// The store, for a scrape.
-pub(crate) struct Store(pub(crate) &'static MemoryStore);
+pub(crate) struct Store {
+    pub(crate) store: &'static MemoryStore,
+    pub(crate) parts: Arc<PartIndex>,
+}
 
 impl StoreSource for Store {
     fn tiers(&self) -> Vec<StoreSample> {
-        let stats = self.0.stats();
+        let stats = self.store.stats();
         vec![StoreSample {
             tier: "memory",
             objects: stats.objects,
@@ -122,6 +125,11 @@ impl StoreSource for Store {
             purges: vec![("hard", stats.purged_objects), ("soft", stats.expired_objects)],
             remembered_purges: stats.remembered_purges,
         }]
+    }
+
+    fn parts(&self) -> PartsSample {
+        let stats = self.parts.stats();
+        PartsSample { entries: stats.entries, capacity: stats.capacity, evicted: stats.evicted }
     }
 }
 

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pingora::cache::predictor::{CacheablePredictor, Predictor};
+use pingora::cache::predictor::CacheablePredictor;
 use seawall_caching::storability::speaks_of_the_request;
 use seawall_caching::{CachePolicy, PolicyError, Profile};
 use seawall_files::{FilesError, FilesOrigin};
 use seawall_guard::Limits;
 use seawall_proxy::{
-    Action, CachePlan, Collapse, Forwarding, ForwardingError, Plan, RoutePlan, SearchMemory, SitePlan,
-    UpstreamKind, UpstreamPlan,
+    Action, CachePlan, Collapse, Forwarding, ForwardingError, PartIndex, Plan, RoutePlan, SearchMemory,
+    SitePlan, Uncacheable, UpstreamKind, UpstreamPlan,
 };
 use seawall_routing::{
     HeaderOpsError, HeaderTarget, Redirect, RedirectError, Rewrite, RewriteError, Router, RouterBuilder,
@@ -194,10 +194,12 @@ fn cache(settings: &CacheSettings) -> Result<CachePlan, PlanError> {
     let store = MemoryStore::leak(&settings.store())?;
     let per_shard = settings.uncacheable_keys.div_ceil(PREDICTOR_SHARDS);
     let predictor: &'static (dyn CacheablePredictor + Sync) =
-        Box::leak(Box::new(Predictor::<PREDICTOR_SHARDS>::new(per_shard, Some(speaks_of_the_request))));
+        Box::leak(Box::new(Uncacheable::<PREDICTOR_SHARDS>::new(per_shard, speaks_of_the_request)));
     let lock = settings.collapse.enabled.then(|| Collapse::leak(settings.collapse.fetch.duration()));
+    let parts = PartIndex::new(settings.indexed_parts, settings.max_parts as usize);
     Ok(CachePlan {
         store,
+        parts: Arc::new(parts),
         predictor,
         search: SearchMemory::leak(settings.no_vary_search_paths),
         lock,

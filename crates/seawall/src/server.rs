@@ -123,7 +123,7 @@ fn server_conf(settings: &Settings, threads: usize) -> ServerConf {
 
 fn watch_all(metrics: &Metrics, plan: &Plan, upstreams: &Upstreams, bound: &[BoundListener]) {
     metrics.watch_pools(Arc::new(Pools(upstreams.clone())));
-    metrics.watch_store(Arc::new(Store(plan.cache.store)));
+    metrics.watch_store(Arc::new(Store { store: plan.cache.store, parts: Arc::clone(&plan.cache.parts) }));
     metrics.watch_certificates(Arc::new(Certificates(bound.iter().filter_map(BoundListener::tls).collect())));
     metrics.watch_access_log(Arc::clone(&plan.access_log));
 }

@@ -136,6 +136,11 @@ pub(crate) struct CacheSettings {
     pub(crate) pass_window: ByteSize,
     /// Variants (`Vary`) kept for one URL. At the limit the oldest makes room.
     pub(crate) max_variants: u32,
+    /// Parts (answers to range requests) kept for one URL. At the limit the oldest makes room.
+    pub(crate) max_parts: u32,
+    /// Parts whose bytes are known, so that other ranges within them find them. Beyond this number those of the URL
+    /// that is longest unused are forgotten.
+    pub(crate) indexed_parts: usize,
     /// Pieces the eviction queues are split into, a power of two; chosen from the number of cores when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) shards: Option<u32>,
@@ -161,6 +166,7 @@ impl CacheSettings {
             max_fills: self.max_fills,
             pass_window: self.pass_window,
             max_variants: self.max_variants,
+            max_parts: self.max_parts,
             shards: self.shards,
         }
     }
@@ -177,6 +183,8 @@ impl Default for CacheSettings {
             max_fills: store.max_fills,
             pass_window: store.pass_window,
             max_variants: store.max_variants,
+            max_parts: store.max_parts,
+            indexed_parts: 65_536,
             shards: store.shards,
             collapse: CollapseSettings::default(),
             purge: PurgeSettings::default(),

@@ -244,6 +244,11 @@ impl Fill {
 
     // === What readers do ===
 
+    /// Whether a new reader may come.
+    pub(crate) fn is_joinable(&self) -> bool {
+        self.progress().state != State::Failed && !self.is_passing()
+    }
+
     /// Counts a reader in; the owner is the request that the fill belongs to.
     pub(crate) fn enter(&self, owner: bool) {
         self.readers.fetch_add(1, SeqCst);

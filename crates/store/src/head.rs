@@ -128,6 +128,16 @@ impl Head {
         self.fresh_until = self.fresh_until.min(instant);
     }
 
+    /// Until when it is fresh.
+    pub(crate) fn fresh_until(&self) -> SystemTime {
+        self.fresh_until
+    }
+
+    /// Whether it is a part of a response, a 206.
+    pub(crate) fn is_part(&self) -> bool {
+        self.header.status == http::StatusCode::PARTIAL_CONTENT
+    }
+
     /// When the response was admitted; a 304 keeps it.
     pub(crate) fn created(&self) -> SystemTime {
         self.created

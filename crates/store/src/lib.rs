@@ -51,7 +51,7 @@ mod storage;
 
 pub use head::VariantLimit;
 pub use hit::{FILL_FAILED, OUT_OF_RANGE, READER_TOO_SLOW, stored_length};
-pub use memory::{Epoch, MemoryStore, Refusal, StoreError};
+pub use memory::{Epoch, MemoryStore, OrWhole, Refusal, StoreError};
 pub use miss::{FILL_ABANDONED, WRONG_LENGTH};
 pub use settings::StoreSettings;
 pub use stats::Stats;

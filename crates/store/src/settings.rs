@@ -11,6 +11,8 @@ const MIN_MEMORY: ByteSize = ByteSize::mib(1);
 pub(crate) const MAX_SHARDS: u32 = 256;
 /// Variants are listed in a vector per URL; a longer list would make its purge noticeable.
 const MAX_VARIANTS: u32 = 1024;
+/// Parts are listed in the same vector.
+const MAX_PARTS: u32 = 4096;
 
 /// How much the cache keeps in memory, and how large a single response may be.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +36,8 @@ pub struct StoreSettings {
     pub pass_window: ByteSize,
     /// Variants (`Vary`) kept for one URL. At the limit the oldest variant makes room.
     pub max_variants: u32,
+    /// Parts (answers to range requests) kept for one URL. At the limit the oldest part makes room.
+    pub max_parts: u32,
     /// In how many parts the eviction queues are split, so that writers do not wait for each other; a power
     /// of two. Chosen from the number of cores when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +53,7 @@ impl Default for StoreSettings {
             max_fills: 1024,
             pass_window: ByteSize::mib(1),
             max_variants: 64,
+            max_parts: 1000,
             shards: None,
         }
     }
@@ -115,6 +120,10 @@ impl StoreSettings {
         if self.max_variants == 0 || self.max_variants > MAX_VARIANTS {
             out.error(&at.key("max_variants"), format!("it must lie between 1 and {MAX_VARIANTS}"));
         }
+        if self.max_parts == 0 || self.max_parts > MAX_PARTS {
+            out.error(&at.key("max_parts"), format!("it must lie between 1 and {MAX_PARTS}"))
+                .hint("to store no parts, write `range_requests: whole` for the routes");
+        }
         if let Some(shards) = self.shards
             && (!shards.is_power_of_two() || shards > MAX_SHARDS)
         {
@@ -151,12 +160,20 @@ mod tests {
             max_fills: 0,
             pass_window: ByteSize(1),
             max_variants: 0,
+            max_parts: 0,
             shards: Some(3),
         };
         let paths: Vec<String> = findings(&bad).into_iter().map(|(_, path)| path).collect();
-        for key in
-            ["memory", "max_object", "fill_memory", "max_fills", "pass_window", "max_variants", "shards"]
-        {
+        for key in [
+            "memory",
+            "max_object",
+            "fill_memory",
+            "max_fills",
+            "pass_window",
+            "max_variants",
+            "max_parts",
+            "shards",
+        ] {
             assert!(paths.contains(&format!("cache.{key}")), "{key} is not reported");
         }
     }

@@ -27,7 +27,10 @@ impl Storage for MemoryStore {
         key: &CacheKey,
         _: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        self.find(key)
+        match self.find(key)? {
+            None => self.find_whole(key),
+            found => Ok(found),
+        }
     }
 
     /// Finds the caller's own fill, even when a newer one or a purge has hidden it from everybody else.

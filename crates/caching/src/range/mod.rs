@@ -18,7 +18,7 @@ use crate::validation::range_applies;
 use crate::{Request, Response};
 
 pub use head::{RangeHead, multipart_length, part_head};
-use parse::Spec;
+pub(crate) use parse::{Spec, only_spec};
 
 /// Ranges of one request by default: each costs six bytes to ask for and a seek and a part's head to answer.
 pub const DEFAULT_MAX_RANGES: usize = 5;

@@ -5,8 +5,8 @@ use std::ops::Range;
 use crate::syntax::trim;
 
 /// One range-spec.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Spec {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Spec {
     /// `5-` or `5-9`: first and last byte, both meant.
     From(u64, u64),
     /// `-5`: that many bytes at the end.
@@ -42,6 +42,11 @@ pub(super) fn specs(field: &[u8], max: usize) -> Option<Vec<Spec>> {
         specs.push(spec(member)?);
     }
     (!specs.is_empty()).then_some(specs)
+}
+
+/// The range-spec of a field that has exactly one.
+pub(crate) fn only_spec(field: &[u8]) -> Option<Spec> {
+    specs(field, 1)?.first().copied()
 }
 
 fn spec(text: &[u8]) -> Option<Spec> {

@@ -107,6 +107,11 @@ pub struct RouteCacheSettings {
     /// Let the response to a POST answer later GETs when the origin gives it a lifetime and a `Content-Location`
     /// that is the request's own URL (RFC 9110 §9.3.3).
     pub post_reuse: bool,
+    /// What is fetched for a range of what is not stored. `auto`: the whole, except for a single range that begins
+    /// after the first MiB, for a suffix, and for any of an object that turned out larger than `cache.max_object`;
+    /// those go to the origin as they are, and the part it sends is stored. `whole`: always the whole. `part`: the
+    /// part for every single range. Routes with `key.headers` or `key.cookies` fetch the whole.
+    pub range_requests: RangeRequests,
     /// Ranges that one request may ask for; one that asks for more gets the whole response. 0 switches ranges off.
     /// At most 64.
     pub max_ranges: usize,
@@ -140,10 +145,24 @@ impl Default for RouteCacheSettings {
             no_vary_search: true,
             honor_request_directives: None,
             post_reuse: true,
+            range_requests: RangeRequests::default(),
             max_ranges: DEFAULT_MAX_RANGES,
             key: KeySettings::default(),
         }
     }
+}
+
+/// What is fetched for a range of what is not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RangeRequests {
+    /// The whole for what is near its start, the part for what is deep inside.
+    #[default]
+    Auto,
+    /// The whole.
+    Whole,
+    /// The part.
+    Part,
 }
 
 /// What happens to a response with Set-Cookie.

@@ -27,7 +27,7 @@ fn the_whole_map() {
          stale_while_revalidate: 30s, stale_if_error: 1d, heuristic: false, heuristic_percent: 20, \
          heuristic_max: 2d, set_cookie: strip, vary_ignore: [Origin], honor_request_directives: true, \
          profile: standard, max_error_ttl: 5s, bypass_when: [{ cookie: c*, equals: x }], max_variants: 9, \
-         post_reuse: false, no_vary_search: false, max_ranges: 2, \
+         post_reuse: false, no_vary_search: false, range_requests: part, max_ranges: 2, \
          heuristic_with_cookie: true, force_store: false, \
          key: { query: { exclude: [utm_*] }, headers: [X-A], cookies: [c], ignore_cookies: [_ga*], \
          accept_encoding: [br, gzip], accept_language: [en, de-CH] } }",

@@ -11,7 +11,7 @@ use seawall_guard::current_connection;
 
 use crate::context::Context;
 use crate::forwarding::Said;
-use crate::phases::select;
+use crate::phases::{parts, select};
 
 /// Fields that some frameworks let override the target or the method. No cache key has them, so an origin that
 /// believed them could put one page into the cache under the name of another.
@@ -62,6 +62,7 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &mut 
         // In the place of a client's own, with which it could have content made that the cache would share.
         request.insert_header(SURROGATE_CAPABILITY, CAPABILITY)?;
     }
+    parts::ask(session, request, ctx)?;
     if let Some(ops) = &route.request_headers {
         ops.apply_request(request)?;
     }

@@ -93,7 +93,7 @@ pub(crate) async fn purged(session: &Session, ctx: &Context) {
     remove(&ctx.plan, &CacheKey::new(key.primary, "")).await;
 }
 
-async fn remove(plan: &Plan, key: &CacheKey) {
+pub(crate) async fn remove(plan: &Plan, key: &CacheKey) {
     let compact = key.to_compact();
     let span = Span::inactive();
     let target = PurgeTarget::Active(&compact);

@@ -9,7 +9,7 @@ use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use seawall_caching::key::Change;
-use seawall_caching::no_vary_search::SearchRule;
+use seawall_caching::no_vary_search::{Learned, SearchRule};
 use seawall_caching::request::{Verdict, assess};
 use seawall_caching::{CachePolicy, Freshness, Request, StaleWindows, vary};
 use seawall_telemetry::CacheResult;
@@ -17,6 +17,7 @@ use seawall_telemetry::CacheResult;
 use crate::answer::Answer;
 use crate::collapse;
 use crate::context::Context;
+use crate::phases::parts;
 
 /// What the rules decided about a stored response, kept with it so that no hit decides it anew.
 #[derive(Debug, Clone)]
@@ -81,11 +82,7 @@ pub(crate) fn key(session: &Session, ctx: &mut Context) -> Result<CacheKey> {
         return Error::e_explain(pingora_error::ErrorType::InternalError, "a key without a cache policy");
     };
     let authority = authority(session, ctx);
-    let learned = policy.no_vary_search().then(|| {
-        let target = policy.key().target(ctx.target.as_bytes());
-        ctx.plan.cache.search.find(ctx.scheme(), &authority, &target)
-    });
-    let learned = learned.flatten();
+    let learned = learned(policy, &authority, ctx);
     let key = policy.key().key_by(ctx.scheme(), &authority, ctx.target.as_bytes(), learned.as_ref());
     let primary = key.primary;
     if let std::borrow::Cow::Owned(target) = key.target {
@@ -93,7 +90,15 @@ pub(crate) fn key(session: &Session, ctx: &mut Context) -> Result<CacheKey> {
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     }
     ctx.cache.search = learned;
-    Ok(CacheKey::new(primary, ""))
+    let mut key = CacheKey::new(primary, "");
+    parts::name(&mut key, ctx);
+    Ok(key)
+}
+
+/// Which query parameters make no difference, as the origin has said for this path.
+pub(crate) fn learned(policy: &CachePolicy, authority: &str, ctx: &Context) -> Option<Learned> {
+    let target = policy.no_vary_search().then(|| policy.key().target(ctx.target.as_bytes()))?;
+    ctx.plan.cache.search.find(ctx.scheme(), authority, &target)
 }
 
 /// The authority as it is forwarded: two ports of one name are two servers.
@@ -116,6 +121,9 @@ pub(crate) fn authority(session: &Session, ctx: &Context) -> String {
 
 /// The variant this request wants of a stored response.
 pub(crate) fn variant(meta: &CacheMeta, ctx: &mut Context, request: &RequestHeader) -> Option<HashBinary> {
+    if let Some(part) = parts::variance_of(meta, ctx) {
+        return Some(part);
+    }
     let policy = ctx.route.as_ref()?.cache.as_ref()?;
     let facts = facts(meta);
     let fields = facts.map_or(&[][..], |facts| &facts.vary);
@@ -192,6 +200,7 @@ pub(crate) async fn may_forward(session: &mut Session, ctx: &mut Context) -> Res
     collapse::waits_no_more();
     // Noted now: once the answer is known to be uncacheable Pingora's phase says no more that it was expected.
     ctx.cache.predicted = session.cache.bypassing();
+    parts::missing(session, ctx);
     if !ctx.cache.terms.only_if_cached || ctx.refresh {
         return Ok(true);
     }

@@ -5,6 +5,7 @@ pub(crate) mod fetch;
 pub(crate) mod interim;
 pub(crate) mod invalidate;
 pub(crate) mod lookup;
+pub(crate) mod parts;
 pub(crate) mod post;
 pub(crate) mod ranges;
 pub(crate) mod record;

@@ -5,7 +5,7 @@
 use std::time::SystemTime;
 
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, TRANSFER_ENCODING};
 use pingora_cache::CachePhase;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
@@ -14,12 +14,17 @@ use seawall_caching::range::{self, RangeHead, Selection};
 use seawall_caching::{Request, Response};
 
 use crate::context::{Context, Instead};
+use crate::phases::parts;
 
 /// Puts the head of the answer right and tells which bytes belong to it.
 pub(crate) fn cut(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Context) -> RangeType {
+    if response.status == StatusCode::NOT_MODIFIED {
+        // What is not sent has no range; the validator of a part speaks for the whole.
+        response.remove_header(&CONTENT_RANGE);
+    }
     let cut = match ctx.cache.instead {
         Some(instead) => replace(response, instead).map(|()| RangeType::Invalid),
-        None => select(session, response, ctx),
+        None => parts::cut(session, response, ctx).unwrap_or_else(|| select(session, response, ctx)),
     };
     cut.unwrap_or_else(|error| {
         // Fields made of digits are valid; were one not, the response as it is would still be right.
@@ -98,16 +103,20 @@ fn max_ranges(ctx: &Context) -> usize {
 
 /// The length of a body that is complete in the store, whatever its head says.
 fn stored_length(session: &mut Session) -> Option<usize> {
-    let stored = matches!(
+    let stored = is_stored(session).then(|| seawall_store::stored_length(session.cache.hit_handler()));
+    usize::try_from(stored.flatten()?).ok()
+}
+
+/// Whether the body comes from the store, and not with the client's own fetch.
+pub(crate) fn is_stored(session: &Session) -> bool {
+    matches!(
         session.cache.phase(),
         CachePhase::Hit
             | CachePhase::Stale
             | CachePhase::StaleUpdating
             | CachePhase::Revalidated
             | CachePhase::RevalidatedNoCache(_)
-    );
-    let length = stored.then(|| seawall_store::stored_length(session.cache.hit_handler())).flatten()?;
-    usize::try_from(length).ok()
+    )
 }
 
 /// Makes the head that of an answer without content.

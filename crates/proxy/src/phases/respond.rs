@@ -21,7 +21,7 @@ use crate::cache_status;
 use crate::collapse;
 use crate::context::{Context, Instead};
 use crate::failure::Failure;
-use crate::phases::{lookup, ranges};
+use crate::phases::{lookup, parts, ranges};
 
 /// Any response on its way to the client, from the store or from the origin.
 pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
@@ -135,7 +135,8 @@ pub(crate) fn finish_header(
 pub(crate) fn not_modified(session: &Session, response: &ResponseHeader, ctx: &mut Context) -> bool {
     let head = session.req_header();
     let request = Request { method: &head.method, headers: &head.headers, has_body: false };
-    let stored = Response { status: response.status, headers: &response.headers };
+    let status = parts::status_for_conditions(response, ctx);
+    let stored = Response { status, headers: &response.headers };
     let now = SystemTime::now();
     let received = session
         .cache

@@ -7,7 +7,7 @@ use http::StatusCode;
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, ETAG, EXPIRES, HeaderName, TRANSFER_ENCODING, UPGRADE,
 };
-use pingora_cache::{CacheMeta, NoCacheReason, RespCacheable};
+use pingora_cache::{CacheMeta, CachePhase, NoCacheReason, RespCacheable};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -19,7 +19,7 @@ use seawall_upstream::{Outcome, Reached};
 
 use crate::context::{Context, Stored};
 use crate::phases::lookup::Facts;
-use crate::phases::{lookup, select};
+use crate::phases::{lookup, parts, select};
 use crate::upgrade;
 
 /// Fields of one connection (RFC 9110 §7.6.1). `Transfer-Encoding` is the framing layer's.
@@ -162,6 +162,19 @@ pub(crate) fn body_received(ctx: &mut Context, end: bool) -> Result<()> {
     Ok(())
 }
 
+/// The origin is asked again. A fill that began goes with what broke off: Pingora begins only one for a request, and the
+/// next answer is passed on without.
+pub(crate) fn abandon(session: &mut Session) {
+    let begun = match session.cache.phase() {
+        CachePhase::Miss => session.cache.miss_handler().is_some(),
+        CachePhase::Expired => true,
+        _ => false,
+    };
+    if begun {
+        session.cache.disable(NoCacheReason::UpstreamError);
+    }
+}
+
 /// Decides about storing. A 304 comes with Pingora's merge of five fields; RFC 9111 §3.2 wants all of them, so
 /// the merge is made here from what was noted when the 304 came.
 pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Context) -> RespCacheable {
@@ -184,18 +197,33 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
     let request = Request { method: &head.method, headers: &head.headers, has_body: false };
     let answer = Response { status: header.status, headers: &header.headers };
     let times = Times { requested: ctx.upstream.requested.unwrap_or(received), received };
-    let admission = match storability::decide(&request, &answer, times, policy) {
+    let part = parts::admit(session, &request, &header, times, policy, ctx);
+    let range = part.as_ref().and_then(|part| part.as_ref().ok()).map(|part| part.range);
+    let decided = match part {
+        Some(part) => part.map(|part| part.admission),
+        None => storability::decide(&request, &answer, times, policy),
+    };
+    let admission = match decided {
         Ok(admission) => admission,
         Err(reason) => {
             ctx.cache.stored = Stored::No(reason.as_str());
-            ctx.cache.discard = revalidated;
+            ctx.cache.discard |= revalidated;
             ctx.plan.metrics.uncacheable().inc(reason.as_str());
             return RespCacheable::Uncacheable(NoCacheReason::Custom(reason.as_str()));
         }
     };
-    if content_length(&header).is_some_and(|length| length > ctx.plan.cache.max_object as u64) {
+    let length = range.map(|range| range.length()).or_else(|| content_length(&header));
+    if length.is_some_and(|length| length > ctx.plan.cache.max_object as u64) {
         ctx.cache.stored = Stored::No("too-large");
-        return RespCacheable::Uncacheable(NoCacheReason::ResponseTooLarge);
+        // A part says nothing of the size of others.
+        let of_part = range.map(|_| NoCacheReason::Custom("part-too-large"));
+        return RespCacheable::Uncacheable(of_part.unwrap_or(NoCacheReason::ResponseTooLarge));
+    }
+    if let Some(range) = range
+        && let Err(error) = parts::keep(&mut header, range, ctx)
+    {
+        log::warn!("a part could not be described: {error}");
+        return RespCacheable::Uncacheable(NoCacheReason::InternalError);
     }
     ctx.cache.stored = Stored::Yes;
     if policy.no_vary_search() {

@@ -222,11 +222,12 @@ impl MemoryStore {
             older.overtake();
         }
         if entry.is_variant() {
-            for variant in state.join_family(
-                fill.family,
-                fill.key,
-                fill.head.variant_limit().unwrap_or(self.max_variants),
-            ) {
+            let most = if fill.head.is_part() {
+                self.max_parts
+            } else {
+                fill.head.variant_limit().unwrap_or(self.max_variants)
+            };
+            for variant in state.join_family(fill.family, fill.key, most) {
                 count(&self.counters.variants_dropped);
                 self.remove_object(shard, state, variant);
             }

@@ -6,13 +6,15 @@ mod removal;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::time::SystemTime;
 
+use pingora_cache::key::CacheHashKey;
 use pingora_cache::{CacheKey, CacheMeta, HitHandler};
 use pingora_error::Result;
 use seawall_config::{Diagnostics, Path, Severity};
 
 use crate::entry::Entry;
-use crate::fill::{Fill, State as FillState};
+use crate::fill::Fill;
 use crate::hit::Hit;
 use crate::ledger::Ledger;
 use crate::settings::StoreSettings;
@@ -56,6 +58,13 @@ impl fmt::Display for Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(u64);
 
+/// Marks the key of a part, in its extensions: when the part is not there, the whole response of the URL will do.
+///
+/// A part and its whole have one primary key; the part has a variance. A lookup then finds the whole too, when it is
+/// fresh and has no variants. It is for requests that waited for the part while its origin sent the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OrWhole;
+
 /// The memory tier: a [`Storage`](pingora_cache::storage::Storage) within one byte bound.
 #[derive(Debug)]
 pub struct MemoryStore {
@@ -69,6 +78,7 @@ pub struct MemoryStore {
     max_fills: usize,
     max_object: u64,
     max_variants: usize,
+    max_parts: usize,
     pass_window: u64,
     /// Where the next search for something to evict starts.
     cursor: AtomicUsize,
@@ -102,6 +112,7 @@ impl MemoryStore {
             max_fills: settings.max_fills as usize,
             max_object: settings.max_object.bytes(),
             max_variants: settings.max_variants as usize,
+            max_parts: settings.max_parts as usize,
             pass_window: settings.pass_window.bytes(),
             cursor: AtomicUsize::new(0),
         })
@@ -166,9 +177,7 @@ impl MemoryStore {
         let names = Names::of(key);
         let table = self.table.pin();
         if let Some(entry) = table.get(&names.key) {
-            let joinable =
-                |fill: &Arc<Fill>| fill.progress().state != FillState::Failed && !fill.is_passing();
-            if let Some(fill) = entry.fill().filter(joinable) {
+            if let Some(fill) = entry.fill().filter(|fill| fill.is_joinable()) {
                 self.counters.streamed();
                 return Self::join(fill, false);
             }
@@ -180,6 +189,41 @@ impl MemoryStore {
         }
         self.counters.miss();
         Ok(None)
+    }
+
+    /// Until when the response stored under `key`, or on its way there, is fresh. `None` when there is none. It counts
+    /// as no use of the response.
+    #[must_use]
+    pub fn peek(&self, key: &CacheKey) -> Option<SystemTime> {
+        let entry = self.entry(Names::of(key).key)?;
+        if let Some(fill) = entry.fill().filter(|fill| fill.is_joinable()) {
+            let fresh_until = fill.head.fresh_until();
+            return Some(fill.stale_since().map_or(fresh_until, |since| since.min(fresh_until)));
+        }
+        entry.object().map(|object| object.head.fresh_until())
+    }
+
+    /// The whole response of the URL of a part that is not there, for a key that is marked so: fresh, and the same for
+    /// all requests.
+    ///
+    /// # Errors
+    /// When Pingora cannot decode its own header internals.
+    pub(crate) fn find_whole(&self, key: &CacheKey) -> Result<Found> {
+        let Some(variance) = key.variance_bin().filter(|_| key.extensions.get::<OrWhole>().is_some()) else {
+            return Ok(None);
+        };
+        let mut whole = key.clone();
+        whole.remove_variance_key();
+        let now = SystemTime::now();
+        if self.peek(&whole).is_none_or(|fresh_until| fresh_until <= now) {
+            return Ok(None);
+        }
+        let found = self.find(&whole)?.filter(|(meta, _)| meta.variance().is_none() && meta.is_fresh(now));
+        Ok(found.map(|(mut meta, handler)| {
+            // Pingora compares it with the key's.
+            meta.set_variance_key(variance);
+            (meta, handler)
+        }))
     }
 
     /// The fill with number `id`, for the request that writes it.

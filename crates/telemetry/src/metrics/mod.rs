@@ -35,8 +35,8 @@ pub use listener::{ListenerMetrics, OpenConnection};
 pub use reasons::ReasonCounter;
 pub use route::{RequestSample, RouteMetrics};
 pub use samples::{
-    ByCause, CertificateSample, CertificateSource, NameSample, PoolSample, PoolSource, ServerSample,
-    StoreSample, StoreSource,
+    ByCause, CertificateSample, CertificateSource, NameSample, PartsSample, PoolSample, PoolSource,
+    ServerSample, StoreSample, StoreSource,
 };
 pub use upstream::UpstreamMetrics;
 

@@ -113,10 +113,23 @@ pub struct StoreSample {
     pub remembered_purges: u64,
 }
 
+/// The state of the index of parts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PartsSample {
+    /// Entries now.
+    pub entries: u64,
+    /// The most there can be.
+    pub capacity: u64,
+    /// Entries forgotten for want of room.
+    pub evicted: u64,
+}
+
 /// Where a scrape finds the cache store.
 pub trait StoreSource: Send + Sync {
     /// Every tier now.
     fn tiers(&self) -> Vec<StoreSample>;
+    /// The index of the parts that are stored.
+    fn parts(&self) -> PartsSample;
 }
 
 /// The end of a certificate's life.

@@ -206,6 +206,19 @@ static TIER_CAUSES: [Causes<StoreSample, 2>; 3] = [
     },
 ];
 
+static PARTS: Spec<0> = Spec::gauge(
+    "seawall_cache_indexed_parts",
+    "Stored parts whose bytes are known, and objects known to have none.",
+    [],
+);
+static PARTS_CAPACITY: Spec<0> =
+    Spec::gauge("seawall_cache_indexed_parts_capacity", "The most parts whose bytes can be known.", []);
+static PARTS_EVICTED: Spec<0> = Spec::counter(
+    "seawall_cache_indexed_parts_evicted_total",
+    "Parts forgotten to make room for others; they are found by their own range only.",
+    [],
+);
+
 static CERTIFICATES: [Column<CertificateSample, 1>; 1] = [Column::new(
     Spec::gauge(
         "seawall_tls_certificate_not_after_timestamp_seconds",
@@ -236,6 +249,7 @@ pub(super) fn specs() -> Specs {
     specs.extend(
         [&LINES, &DROPPED, &WRITE_ERRORS, &REOPEN_FAILURES, &BUFFERED].map(|spec| spec as &dyn Described),
     );
+    specs.extend([&PARTS, &PARTS_CAPACITY, &PARTS_EVICTED].map(|spec| spec as &dyn Described));
     specs.extend(POOLS.iter().map(|column| &column.spec as &dyn Described));
     specs.extend(SERVERS.iter().map(|column| &column.spec as &dyn Described));
     specs.extend(NAMES.iter().map(|column| &column.spec as &dyn Described));
@@ -319,4 +333,8 @@ fn read_store(source: &dyn StoreSource, out: &mut Families) {
     for causes in &TIER_CAUSES {
         by_cause(&tiers, causes, out);
     }
+    let parts = source.parts();
+    out.single(&PARTS, parts.entries);
+    out.single(&PARTS_CAPACITY, parts.capacity);
+    out.single(&PARTS_EVICTED, parts.evicted);
 }

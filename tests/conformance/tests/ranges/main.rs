@@ -1,6 +1,10 @@
 //! Range requests (RFC 9110 §14), over both versions of HTTP on both sides.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod object;
+mod parts;
+mod refused;
+mod renewed;
 mod streaming;
 mod whole;
 

@@ -3,6 +3,7 @@
 mod eviction;
 mod fills;
 mod model;
+mod parts;
 mod purges;
 mod ranges;
 mod threads;

@@ -8,8 +8,8 @@ use http::Method;
 
 use super::{
     BuildInfo, CacheResult, CertificateSample, CertificateSource, ListenerMetrics, Metrics, NameSample,
-    PoolSample, PoolSource, RequestSample, RetryReason, RouteMetrics, ServerSample, StoreSample, StoreSource,
-    TlsResult, TlsVersion, UpstreamMetrics, UpstreamResult,
+    PartsSample, PoolSample, PoolSource, RequestSample, RetryReason, RouteMetrics, ServerSample, StoreSample,
+    StoreSource, TlsResult, TlsVersion, UpstreamMetrics, UpstreamResult,
 };
 use crate::{AccessLog, AccessLogSettings, LogFormat};
 use scrape::Scrape;
@@ -235,6 +235,9 @@ impl StoreSource for Everything {
             purges: vec![("hard", 5)],
             ..StoreSample::default()
         }]
+    }
+    fn parts(&self) -> PartsSample {
+        PartsSample { entries: 7, capacity: 16, evicted: 2 }
     }
 }
 
