@@ -5,9 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-const MONTHS: [&[u8]; 12] =
-    [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
-const DAYS: [&[u8]; 7] = [b"mon", b"tue", b"wed", b"thu", b"fri", b"sat", b"sun"];
+const MONTHS: [[u8; 3]; 12] = [
+    *b"jan", *b"feb", *b"mar", *b"apr", *b"may", *b"jun", *b"jul", *b"aug", *b"sep", *b"oct", *b"nov",
+    *b"dec",
+];
+const DAYS: [[u8; 3]; 7] = [*b"mon", *b"tue", *b"wed", *b"thu", *b"fri", *b"sat", *b"sun"];
 const LONG_DAYS: [&[u8]; 7] =
     [b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday"];
 const DAY_SECONDS: i64 = 86_400;
@@ -72,7 +74,7 @@ fn from_unix(seconds: i64) -> Option<SystemTime> {
 /// `Sun, 06 Nov 1994 08:49:37 GMT`
 fn imf_fixdate(value: &[u8]) -> Option<i64> {
     let (name, rest) = value.split_at_checked(3)?;
-    name_in(name, &DAYS)?;
+    short_name_in(name, &DAYS)?;
     let rest = rest.strip_prefix(b", ")?;
     if rest.len() != 24 || rest[2] != b' ' || rest[6] != b' ' || rest[11] != b' ' {
         return None;
@@ -84,7 +86,7 @@ fn imf_fixdate(value: &[u8]) -> Option<i64> {
 /// `Sunday, 06-Nov-94 08:49:37 GMT`
 fn rfc850(value: &[u8], now: SystemTime) -> Option<i64> {
     let comma = value.iter().position(|byte| *byte == b',')?;
-    name_in(&value[..comma], &LONG_DAYS)?;
+    LONG_DAYS.iter().any(|known| value[..comma].eq_ignore_ascii_case(known)).then_some(())?;
     let rest = value[comma..].strip_prefix(b", ")?;
     if rest.len() != 22 || rest[2] != b'-' || rest[6] != b'-' || rest[9] != b' ' {
         return None;
@@ -102,7 +104,7 @@ fn asctime(value: &[u8]) -> Option<i64> {
     if value.len() != 24 || [3, 7, 10, 19].iter().any(|at| value[*at] != b' ') {
         return None;
     }
-    name_in(&value[..3], &DAYS)?;
+    short_name_in(&value[..3], &DAYS)?;
     let day = match value[8] {
         b' ' => number(&value[9..10])?,
         _ => number(&value[8..10])?,
@@ -110,12 +112,14 @@ fn asctime(value: &[u8]) -> Option<i64> {
     unix(number(&value[20..])?, month(&value[4..7])?, day, clock(&value[11..19])?)
 }
 
-fn name_in(name: &[u8], names: &[&[u8]]) -> Option<usize> {
-    names.iter().position(|known| name.eq_ignore_ascii_case(known))
+/// Each hit reads a date: three letters in lower case are compared as one number.
+fn short_name_in(name: &[u8], names: &[[u8; 3]]) -> Option<usize> {
+    let name = <[u8; 3]>::try_from(name).ok()?.map(|byte| byte.to_ascii_lowercase());
+    names.iter().position(|known| *known == name)
 }
 
 fn month(name: &[u8]) -> Option<i64> {
-    name_in(name, &MONTHS).map(|index| index as i64 + 1)
+    short_name_in(name, &MONTHS).map(|index| index as i64 + 1)
 }
 
 fn gmt(zone: &[u8]) -> Option<()> {

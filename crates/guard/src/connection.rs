@@ -192,6 +192,11 @@ tokio::task_local! {
     pub static CONNECTION: Arc<ConnectionState>;
 }
 
+/// Calls `f` with the connection that the current task serves; `None` when it serves none (HTTP/2).
+pub fn with_current_connection<R>(f: impl FnOnce(&ConnectionState) -> R) -> Option<R> {
+    CONNECTION.try_with(|connection| f(connection)).ok()
+}
+
 /// The connection that the current task serves: `Some` for HTTP/1.
 #[must_use]
 pub fn current_connection() -> Option<Arc<ConnectionState>> {

@@ -21,7 +21,9 @@ mod settings;
 pub use access::{AccessSettings, AddressRules};
 pub use body::{BodyMeter, BodyTooLarge};
 pub use caps::{Admission, CapReached, ConnectionCaps};
-pub use connection::{CONNECTION, ConnectionState, LineFault, Phase, current_connection};
+pub use connection::{
+    CONNECTION, ConnectionState, LineFault, Phase, current_connection, with_current_connection,
+};
 pub use fds::{derive_max_connections, raise_file_limit};
 pub use limits::{Deadlines, Limits, Rate};
 pub use settings::{H2LimitsSettings, LimitsSettings};

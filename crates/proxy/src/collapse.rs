@@ -2,7 +2,7 @@
 
 use pingora_cache::CacheKey;
 use pingora_cache::lock::{CacheKeyLock, CacheKeyLockImpl, CacheLock, LockStatus, Locked, WritePermit};
-use seawall_guard::current_connection;
+use seawall_guard::with_current_connection;
 use std::time::Duration;
 
 /// Pingora's lock, and a word to the front door about requests that wait: their clients may leave.
@@ -21,10 +21,8 @@ impl Collapse {
 impl CacheKeyLock for Collapse {
     fn lock(&self, key: &CacheKey, stale_writer: bool) -> Locked {
         let locked = self.inner.lock(key, stale_writer);
-        if !locked.is_write()
-            && let Some(connection) = current_connection()
-        {
-            connection.set_waiting(true);
+        if !locked.is_write() {
+            with_current_connection(|connection| connection.set_waiting(true));
         }
         locked
     }
@@ -36,7 +34,5 @@ impl CacheKeyLock for Collapse {
 
 /// The current request waits no longer.
 pub(crate) fn waits_no_more() {
-    if let Some(connection) = current_connection() {
-        connection.set_waiting(false);
-    }
+    with_current_connection(|connection| connection.set_waiting(false));
 }

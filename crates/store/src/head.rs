@@ -25,11 +25,16 @@ use pingora_http::ResponseHeader;
 
 use crate::Epoch;
 
-/// What an `http::HeaderMap` spends on a field it has room for, beside the text: bucket, index, and the
-/// reference counts of names that are not standard ones. Checked by `tests/real_memory.rs`.
-const FIELD_OVERHEAD: u64 = 128;
+/// What an `http::HeaderMap` spends on a field, beside the text: its entry, and the reference counts of names that are
+/// not standard ones. Checked by `tests/real_memory.rs`.
+const FIELD_OVERHEAD: u64 = 136;
 /// The same for the map that keeps how names were written.
-const CASE_OVERHEAD: u64 = 112;
+const CASE_OVERHEAD: u64 = 104;
+/// A slot of either map.
+const SLOT: u64 = 4;
+/// The fields that a hit adds to what is stored: Age, Cache-Status, Via, the request id, Connection, and room for some
+/// of the route's own.
+const ADDED_FIELDS: usize = 10;
 
 /// A [`CacheMeta`] taken apart so that it can be put together again cheaply.
 /// How many variants of one URL are kept, in the place of [`StoreSettings::max_variants`](crate::StoreSettings): put it
@@ -63,10 +68,13 @@ impl Head {
         let mut extensions = meta.extensions().clone();
         extensions.remove::<Epoch>();
         let field = FIELD_OVERHEAD.saturating_add(if header.has_case() { CASE_OVERHEAD } else { 0 });
-        let room = header.headers.capacity() as u64;
+        let slot = if header.has_case() { 2 * SLOT } else { SLOT };
+        // Three of four slots are used before a map grows.
+        let slots = (header.headers.capacity() as u64).saturating_mul(4).div_ceil(3);
         let bytes = (size_of::<Self>() as u64)
             .saturating_add(text)
-            .saturating_add(room.saturating_mul(field))
+            .saturating_add((header.headers.len() as u64).saturating_mul(field))
+            .saturating_add(slots.saturating_mul(slot))
             .saturating_add(internals.as_ref().map_or(0, |b| b.len() as u64));
         Ok(Self {
             fresh_until: meta.fresh_until(),
@@ -168,37 +176,91 @@ pub(crate) fn content_length(header: &ResponseHeader) -> Option<u64> {
 }
 
 /// A copy of `header` whose names and values share one exact allocation, and the size of that in bytes.
+///
+/// It has slots for the fields that a hit adds, so that its clones need not be hashed anew when they grow. Names
+/// that are known are no part of the allocation: cloning and dropping them counts no references.
 fn compact(header: &ResponseHeader) -> Result<(ResponseHeader, u64)> {
-    let fields = header.headers.len();
+    let room = header.headers.len().saturating_add(ADDED_FIELDS);
     let mut copy = if header.has_case() {
-        ResponseHeader::build(header.status, Some(fields))?
+        ResponseHeader::build(header.status, Some(room))?
     } else {
-        ResponseHeader::build_no_case(header.status, Some(fields))?
+        ResponseHeader::build_no_case(header.status, Some(room))?
     };
     copy.set_version(header.version);
     copy.set_reason_phrase(header.get_reason_phrase())?;
-    let names: Vec<&[u8]> = if header.has_case() {
-        header.case_header_iter().map(|(name, _)| name.as_slice()).collect()
+    let fields: Vec<(&[u8], &[u8])> = if header.has_case() {
+        header.case_header_iter().map(|(name, value)| (name.as_slice(), value.as_bytes())).collect()
     } else {
-        header.headers.iter().map(|(name, _)| name.as_str().as_bytes()).collect()
+        header.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect()
     };
-    let values: Vec<&[u8]> = if header.has_case() {
-        header.case_header_iter().map(|(_, value)| value.as_bytes()).collect()
-    } else {
-        header.headers.iter().map(|(_, value)| value.as_bytes()).collect()
-    };
+    let names: Vec<Option<&'static str>> = fields.iter().map(|(name, _)| known_name(name)).collect();
+    let unknown = |at: usize| if names[at].is_some() { &[][..] } else { fields[at].0 };
     let text: Bytes =
-        names.iter().zip(&values).flat_map(|(n, v)| [*n, *v]).collect::<Vec<_>>().concat().into();
+        (0..fields.len()).flat_map(|at| [unknown(at), fields[at].1]).collect::<Vec<_>>().concat().into();
     let mut at = 0;
-    for (name, value) in names.iter().zip(&values) {
-        let value_at = at + name.len();
-        let end = value_at + value.len();
+    for (field, name) in names.iter().enumerate() {
+        let value_at = at + unknown(field).len();
+        let end = value_at + fields[field].1.len();
         let value = HeaderValue::from_maybe_shared(text.slice(value_at..end))
             .or_err(InternalError, "a header value that was valid no longer is")?;
-        copy.append_header(text.slice(at..value_at), value)?;
+        match name {
+            Some(name) => copy.append_header(*name, value)?,
+            None => copy.append_header(text.slice(at..value_at), value)?,
+        };
         at = end;
     }
-    Ok((copy, text.len() as u64))
+    // A clone has all its slots, and entries only for the fields there are.
+    Ok((copy.clone(), text.len() as u64))
+}
+
+/// Names as most origins write them.
+const KNOWN_NAMES: [&str; 42] = [
+    "Accept-Ranges",
+    "Age",
+    "Alt-Svc",
+    "Cache-Control",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Length",
+    "Content-Location",
+    "Content-Security-Policy",
+    "Content-Type",
+    "Date",
+    "ETag",
+    "Expires",
+    "Last-Modified",
+    "Link",
+    "Location",
+    "Referrer-Policy",
+    "Server",
+    "Set-Cookie",
+    "Strict-Transport-Security",
+    "Transfer-Encoding",
+    "Vary",
+    "Via",
+    "X-Content-Type-Options",
+    "X-Frame-Options",
+    "X-Powered-By",
+    "X-XSS-Protection",
+    "accept-ranges",
+    "age",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "etag",
+    "expires",
+    "last-modified",
+    "location",
+    "server",
+    "vary",
+    "via",
+];
+
+fn known_name(name: &[u8]) -> Option<&'static str> {
+    KNOWN_NAMES.iter().find(|known| known.as_bytes() == name).copied()
 }
 
 /// The encoding of a header without fields, which Pingora's decoder insists on.

@@ -16,6 +16,6 @@ mod settings;
 mod stripe;
 mod text;
 
-pub use access_log::{AccessLog, AccessLogError, AccessLogStats, AccessRecord};
+pub use access_log::{AccessLog, AccessLogError, AccessLogStats, AccessRecord, Listener};
 pub use metrics::{CacheResult, Metrics, MetricsApp};
 pub use settings::{AccessLogSettings, LogFormat, LogLevel, LogSettings, LogStyle, MetricsSettings};

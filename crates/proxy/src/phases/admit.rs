@@ -3,7 +3,7 @@
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use seawall_guard::head::{HeadFault, check_h1, check_h2};
-use seawall_guard::{current_connection, head::Framing};
+use seawall_guard::{head::Framing, with_current_connection};
 
 use crate::context::Context;
 use crate::request_id::RequestId;
@@ -38,15 +38,18 @@ fn check_head(session: &mut Session, ctx: &Context) -> Result<(), HeadFault> {
     let Some(h1) = session.as_downstream().as_http1() else {
         return check_h2(session.req_header(), limits);
     };
-    let connection = current_connection();
     let framing = check_h1(&h1.get_headers_raw_bytes(), limits);
-    if let Some(connection) = connection {
-        if let Some(fault) = connection.line_fault() {
-            return Err(fault.into());
+    let line_fault = with_current_connection(|connection| {
+        let fault = connection.line_fault();
+        if fault.is_none() {
+            connection.head_complete(framing.as_ref().is_ok_and(|framing| framing.has_body()));
         }
-        connection.head_complete(framing.as_ref().is_ok_and(|framing| framing.has_body()));
+        fault
+    });
+    match line_fault.flatten() {
+        Some(fault) => Err(fault.into()),
+        None => framing.map(|_: Framing| ()),
     }
-    framing.map(|_: Framing| ())
 }
 
 fn set_timeouts(session: &mut Session, ctx: &Context) {

@@ -7,7 +7,7 @@ use pingora_error::{Error, ErrorType, OrErr, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use seawall_caching::directives::{CAPABILITY, SURROGATE_CAPABILITY};
-use seawall_guard::current_connection;
+use seawall_guard::{ConnectionState, with_current_connection};
 
 use crate::context::Context;
 use crate::forwarding::Said;
@@ -93,8 +93,8 @@ pub(crate) fn body(ctx: &mut Context, piece: Option<&Bytes>, end: bool) -> Resul
             return Err(Error::explain(ErrorType::HTTPStatus(413), ctx.error).into_down());
         }
     }
-    if end && let Some(connection) = current_connection() {
-        connection.body_complete();
+    if end {
+        with_current_connection(ConnectionState::body_complete);
     }
     Ok(())
 }

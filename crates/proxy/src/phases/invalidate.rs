@@ -78,7 +78,7 @@ fn searched(plan: &Plan, named: &Named<'_>, origin: &Origin<'_>) -> Option<Cache
     let target = named.target.as_bytes();
     let learned = plan.cache.search.find(origin.scheme, origin.authority, &policy.key().target(target))?;
     let key = policy.key().key_by(origin.scheme, origin.authority, target, Some(&learned));
-    Some(CacheKey::new(key.primary, ""))
+    Some(lookup::cache_key(key.primary))
 }
 
 /// A PURGE removes what stands under the key of today. What was stored before the rule for its path was learned has a

@@ -1,8 +1,10 @@
 //! Whether the cache is asked, under which key, for which variant, and when a stale answer may be given.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use http::header::HOST;
 use pingora_cache::key::{HashBinary, hash_key};
 use pingora_cache::{CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
@@ -90,7 +92,7 @@ pub(crate) fn key(session: &Session, ctx: &mut Context) -> Result<CacheKey> {
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
     }
     ctx.cache.search = learned;
-    let mut key = CacheKey::new(primary, "");
+    let mut key = cache_key(primary);
     parts::name(&mut key, ctx);
     Ok(key)
 }
@@ -101,22 +103,30 @@ pub(crate) fn learned(policy: &CachePolicy, authority: &str, ctx: &Context) -> O
     ctx.plan.cache.search.find(ctx.scheme(), authority, &target)
 }
 
+/// The key with its hash, which Pingora would else make anew for each of its look-ups.
+pub(crate) fn cache_key(primary: Vec<u8>) -> CacheKey {
+    let hash = hash_key(&primary);
+    let mut key = CacheKey::new(primary, "");
+    key.set_primary_bin_override(hash);
+    key
+}
+
 /// The authority as it is forwarded: two ports of one name are two servers.
-pub(crate) fn authority(session: &Session, ctx: &Context) -> String {
+pub(crate) fn authority<'c>(session: &Session, ctx: &'c Context) -> Cow<'c, str> {
     let request = session.req_header();
     let port = match request.uri.authority() {
         Some(authority) => authority.port_u16(),
-        None => request
-            .headers
-            .get(http::header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .and_then(|host| host.parse::<http::uri::Authority>().ok())
-            .and_then(|authority| authority.port_u16()),
+        None => request.headers.get(HOST).and_then(|host| port(host.to_str().ok()?)),
     };
     match port {
-        Some(port) => format!("{}:{port}", ctx.host),
-        None => ctx.host.clone(),
+        Some(port) => Cow::Owned(format!("{}:{port}", ctx.host)),
+        None => Cow::Borrowed(&ctx.host),
     }
+}
+
+/// The port in a Host that [`normalize_host`](seawall_routing::normalize_host) took.
+fn port(host: &str) -> Option<u16> {
+    host.rsplit_once(':')?.1.parse().ok()
 }
 
 /// The variant this request wants of a stored response.
@@ -207,4 +217,35 @@ pub(crate) async fn may_forward(session: &mut Session, ctx: &mut Context) -> Res
     ctx.error = "only_if_cached";
     Answer::error(504, ctx.id.as_str())?.with_cache_status(session, ctx).send(session, ctx).await?;
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingora_cache::key::CacheHashKey as _;
+    use proptest::prelude::*;
+    use seawall_routing::normalize_host;
+
+    #[test]
+    fn the_hash_is_pingoras() {
+        for primary in [&b""[..], b"/", &[7; 300]] {
+            let (ours, plain) = (cache_key(primary.to_vec()), CacheKey::new(primary, ""));
+            assert_eq!(ours.primary_bin(), plain.primary_bin());
+            assert_eq!(ours.to_compact(), plain.to_compact());
+        }
+    }
+
+    proptest! {
+        /// The reference is a parser of authorities.
+        #[test]
+        fn ports_are_found_where_they_are(
+            host in "[a-z]{1,9}(\\.[a-z]{1,9}){0,2}|\\[::[0-9a-f]{1,4}\\]",
+            rest in "(:[0-9]{0,5})?",
+        ) {
+            let authority = format!("{host}{rest}");
+            prop_assume!(normalize_host(&authority).is_ok());
+            let parsed: http::uri::Authority = authority.parse().unwrap();
+            prop_assert_eq!(port(&authority), parsed.port_u16());
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use std::time::SystemTime;
 
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, HeaderValue, RANGE, TRANSFER_ENCODING};
 use pingora_cache::CachePhase;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
@@ -80,6 +80,9 @@ fn select(session: &mut Session, response: &mut ResponseHeader, ctx: &Context) -
 /// Asked before the head goes out, so that a client is not kept until a response on its way in is complete, of
 /// which it gets nothing.
 pub(crate) fn unsatisfiable(session: &Session, response: &ResponseHeader, ctx: &Context) -> Option<usize> {
+    if !session.req_header().headers.contains_key(RANGE) {
+        return None;
+    }
     let complete = range::complete_length(&response.headers)?;
     (selection(session, response, Some(complete), ctx) == Selection::Unsatisfiable).then_some(complete)
 }

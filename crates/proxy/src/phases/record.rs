@@ -7,9 +7,9 @@ use http::header::{HeaderMap, HeaderName, REFERER, USER_AGENT};
 use pingora_error::Error;
 use pingora_proxy::Session;
 use seawall_caching::status::CACHE_STATUS;
-use seawall_guard::current_connection;
-use seawall_telemetry::AccessRecord;
+use seawall_guard::with_current_connection;
 use seawall_telemetry::metrics::{RequestSample, UpstreamResult};
+use seawall_telemetry::{AccessRecord, Listener};
 use seawall_upstream::Outcome;
 
 use crate::context::Context;
@@ -41,7 +41,7 @@ pub(crate) fn abandoned(ctx: &Context) {
         time: SystemTime::now(),
         request_id: ctx.id.as_str(),
         client: ctx.client.address,
-        listener: "",
+        listener: Listener::Other(""),
         scheme: ctx.scheme(),
         host: ctx.host.as_bytes(),
         method: ctx.method.as_str().as_bytes(),
@@ -91,12 +91,12 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
     if ctx.refresh {
         return;
     }
-    if let Some(connection) = current_connection() {
+    with_current_connection(|connection| {
         if session.was_upgraded() {
             connection.streaming();
         }
         connection.request_done();
-    }
+    });
     let duration = ctx.started.elapsed();
     // Without an end of its answer (a failure, an answer without a body, a client that left) the upstream had
     // the request until now.
@@ -126,13 +126,16 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
     let request = downstream.req_header();
     let route = ctx.route.as_deref();
     let upstream = select::upstream(ctx).filter(|_| ctx.upstream.tries > 0);
-    let listener = downstream.server_addr().map(ToString::to_string).unwrap_or_default();
+    let local = downstream.server_addr();
+    let name = local.filter(|local| local.as_inet().is_none()).map(ToString::to_string).unwrap_or_default();
+    let listener =
+        local.and_then(|local| local.as_inet()).map_or(Listener::Other(&name), |tcp| Listener::Tcp(*tcp));
     let cache_status = downstream.response_written().map_or(&b""[..], |h| field(&h.headers, &CACHE_STATUS));
     log.write(&AccessRecord {
         time: SystemTime::now(),
         request_id: ctx.id.as_str(),
         client: ctx.client.address,
-        listener: &listener,
+        listener,
         scheme: ctx.scheme(),
         host: ctx.host.as_bytes(),
         method: request.method.as_str().as_bytes(),

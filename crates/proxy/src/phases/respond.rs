@@ -13,7 +13,7 @@ use seawall_caching::directives::SURROGATE_CONTROL;
 use seawall_caching::status::{self, CACHE_STATUS};
 use seawall_caching::validation::{self, Outcome};
 use seawall_caching::{LifetimeSource, Request, Response, http_date};
-use seawall_guard::current_connection;
+use seawall_guard::with_current_connection;
 use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
@@ -69,12 +69,13 @@ fn end_with_connection(session: &mut Session, response: &mut ResponseHeader) {
 /// Pingora writes the time of sending into every response; the front door puts the origin's date back. There is no
 /// such place over HTTP/2.
 fn keep_date(response: &ResponseHeader) {
-    let Some(connection) = current_connection() else { return };
-    let date = response.headers.get(DATE).and_then(|date| http_date(date.as_bytes(), SystemTime::now()));
-    let seconds = date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
-    if let Some(seconds) = seconds {
-        connection.note_date(seconds.as_secs());
-    }
+    with_current_connection(|connection| {
+        let date = response.headers.get(DATE).and_then(|date| http_date(date.as_bytes(), SystemTime::now()));
+        let seconds = date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
+        if let Some(seconds) = seconds {
+            connection.note_date(seconds.as_secs());
+        }
+    });
 }
 
 /// What Pingora knows of the cache's part.

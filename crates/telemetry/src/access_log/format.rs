@@ -1,10 +1,9 @@
 //! A record as a line.
 
-use std::io::Write as _;
 use std::time::Duration;
 
-use super::record::AccessRecord;
-use crate::text::{Clock, push_apache, push_json, push_seconds, push_u64};
+use super::record::{AccessRecord, Listener};
+use crate::text::{Clock, push_apache, push_ip, push_json, push_seconds, push_socket, push_u64};
 
 /// Appends `{"time":…,…}` and a line end. The keys always come in this order; those without a value are left out.
 pub(super) fn json(out: &mut Vec<u8>, clock: &mut Clock, record: &AccessRecord<'_>, most: usize) {
@@ -13,12 +12,22 @@ pub(super) fn json(out: &mut Vec<u8>, clock: &mut Clock, record: &AccessRecord<'
     out.push(b'"');
     let mut object = Object { out, most };
     object.text("request_id", record.request_id.as_bytes());
+    // An address needs no escapes.
     if let Some(client) = record.client {
         object.key("client");
-        // Writing to a Vec cannot fail. An address needs no escapes.
-        let _ = write!(object.out, "\"{client}\"");
+        object.out.push(b'"');
+        push_ip(object.out, client);
+        object.out.push(b'"');
     }
-    object.text("listener", record.listener.as_bytes());
+    match record.listener {
+        Listener::Tcp(address) => {
+            object.key("listener");
+            object.out.push(b'"');
+            push_socket(object.out, address);
+            object.out.push(b'"');
+        }
+        Listener::Other(name) => object.text("listener", name.as_bytes()),
+    }
     object.text("scheme", record.scheme.as_bytes());
     object.text("host", record.host);
     object.text("method", record.method);
@@ -83,8 +92,7 @@ impl Object<'_> {
 /// Appends a line as Apache's `"%h - - %t \"%r\" %>s %b \"%{Referer}i\" \"%{User-Agent}i\""`.
 pub(super) fn combined(out: &mut Vec<u8>, clock: &mut Clock, record: &AccessRecord<'_>, most: usize) {
     match record.client {
-        // Writing to a Vec cannot fail.
-        Some(client) => drop(write!(out, "{client}")),
+        Some(client) => push_ip(out, client),
         None => out.push(b'-'),
     }
     out.extend_from_slice(b" - - [");

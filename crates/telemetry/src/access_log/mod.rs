@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-pub use record::AccessRecord;
+pub use record::{AccessRecord, Listener};
 
 use crate::settings::{AccessLogSettings, LogFormat};
 use crate::text::Clock;

@@ -1,6 +1,6 @@
 //! What is known about a request when it is over.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 use crate::metrics::CacheResult;
@@ -15,8 +15,8 @@ pub struct AccessRecord<'a> {
     pub request_id: &'a str,
     /// The client's address; `None` on a unix socket.
     pub client: Option<IpAddr>,
-    /// The listener's name.
-    pub listener: &'a str,
+    /// The listener's address.
+    pub listener: Listener<'a>,
     /// `http` or `https`.
     pub scheme: &'a str,
     /// The host asked for.
@@ -61,13 +61,22 @@ pub struct AccessRecord<'a> {
     pub error: &'a str,
 }
 
+/// Where a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener<'a> {
+    /// A TCP socket.
+    Tcp(SocketAddr),
+    /// Anything else by its name, such as the path of a unix socket. Empty when it is not known.
+    Other(&'a str),
+}
+
 impl Default for AccessRecord<'_> {
     fn default() -> Self {
         Self {
             time: SystemTime::UNIX_EPOCH,
             request_id: "",
             client: None,
-            listener: "",
+            listener: Listener::Other(""),
             scheme: "",
             host: b"",
             method: b"",

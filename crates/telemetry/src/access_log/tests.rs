@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use proptest::prelude::*;
 use seawall_config::units::{ByteSize, Span};
 
-use super::{AccessLog, AccessRecord, format};
+use super::{AccessLog, AccessRecord, Listener, format};
 use crate::metrics::CacheResult;
 use crate::settings::{AccessLogSettings, LogFormat};
 use crate::text::Clock;
@@ -47,7 +47,7 @@ fn full() -> AccessRecord<'static> {
         time: SystemTime::UNIX_EPOCH + Duration::from_millis(971_186_136_007),
         request_id: "r1",
         client: Some(IpAddr::from([192, 0, 2, 7])),
-        listener: "0.0.0.0:8443",
+        listener: Listener::Tcp(([0, 0, 0, 0], 8443).into()),
         scheme: "https",
         host: b"example.com",
         method: b"GET",

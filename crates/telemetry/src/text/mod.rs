@@ -3,6 +3,9 @@
 mod clock;
 mod escape;
 
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
 pub(crate) use clock::Clock;
 pub(crate) use escape::{push_apache, push_json};
 
@@ -28,6 +31,35 @@ pub(crate) fn push_padded(out: &mut Vec<u8>, value: u32, width: u32) {
     }
 }
 
+/// Appends an address. Of IPv4 the formatter would take a tenth of the time of a line.
+pub(crate) fn push_ip(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (i, octet) in address.octets().into_iter().enumerate() {
+                if i > 0 {
+                    out.push(b'.');
+                }
+                push_u64(out, octet.into());
+            }
+        }
+        // Writing to a Vec cannot fail.
+        IpAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
+/// Appends an address and its port.
+pub(crate) fn push_socket(out: &mut Vec<u8>, address: SocketAddr) {
+    match address {
+        SocketAddr::V4(address) => {
+            push_ip(out, IpAddr::V4(*address.ip()));
+            out.push(b':');
+            push_u64(out, address.port().into());
+        }
+        // With its brackets and its zone.
+        SocketAddr::V6(address) => drop(write!(out, "{address}")),
+    }
+}
+
 /// Appends a duration as seconds with six decimals.
 pub(crate) fn push_seconds(out: &mut Vec<u8>, duration: std::time::Duration) {
     push_u64(out, duration.as_secs());
@@ -37,13 +69,22 @@ pub(crate) fn push_seconds(out: &mut Vec<u8>, duration: std::time::Duration) {
 
 #[cfg(test)]
 mod tests {
-    use super::{push_seconds, push_u64};
+    use super::{push_ip, push_seconds, push_socket, push_u64};
     use std::time::Duration;
 
     fn text(write: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
         write(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn addresses_are_as_the_formatter_writes_them() {
+        for address in ["0.0.0.0:0", "127.0.0.1:8080", "255.10.9.100:65535", "[::1]:80", "[fe80::1%3]:443"] {
+            let address: std::net::SocketAddr = address.parse().unwrap();
+            assert_eq!(text(|out| push_socket(out, address)), address.to_string());
+            assert_eq!(text(|out| push_ip(out, address.ip())), address.ip().to_string());
+        }
     }
 
     #[test]
