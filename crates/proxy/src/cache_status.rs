@@ -152,7 +152,7 @@ mod tests {
         let stored = CacheFacts { stored: Stored::Yes, ttl: Some(5), ..asked(Some(200)) };
         assert_eq!(said(&stored, CachePhase::Miss, 200), "seawall; fwd=uri-miss; stored; ttl=5");
         assert_eq!(said(&stored, CachePhase::Expired, 200), "seawall; fwd=stale; stored; ttl=5");
-        let variant = CacheFacts { vary_missed: true, ..stored };
+        let variant = CacheFacts { vary_missed: true, ..stored.clone() };
         assert_eq!(said(&variant, CachePhase::Miss, 200), "seawall; fwd=vary-miss; stored; ttl=5");
         let validated = CacheFacts { stored: Stored::Yes, ttl: Some(5), ..asked(Some(304)) };
         assert_eq!(
