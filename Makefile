@@ -70,6 +70,7 @@ lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencie
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny@0.20.2
+	cargo fetch --locked --quiet
 	cargo deny --locked --offline check licenses bans sources
 
 .PHONY: docs
