@@ -49,6 +49,11 @@ conformance-checkout: setup-test ## the suite for HTTP caches as its repository 
 	cargo build --locked -p seawall
 	HTTP_CACHE_TESTS="$(abspath $(SUITE))" cargo test --locked -p seawall-test-conformance --test http_cache -- --ignored --nocapture
 
+.PHONY: soak
+soak: setup-test ## the long form of the reload, certificate and upgrade tests
+	cargo build --locked -p seawall
+	SEAWALL_SOAK=1 cargo test --locked -p seawall-test-upgrade -- --nocapture --test-threads=1
+
 .PHONY: lint
 lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencies
 	cargo fmt --all --check

@@ -1,5 +1,7 @@
 //! Is the head lawful and within limits, who is asking, and under which id.
 
+use std::sync::atomic::Ordering;
+
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use seawall_guard::head::{HeadFault, check_h1, check_h2};
@@ -52,7 +54,9 @@ fn check_head(session: &mut Session, ctx: &Context) -> Result<(), HeadFault> {
 fn set_timeouts(session: &mut Session, ctx: &Context) {
     let deadlines = &ctx.plan.limits.deadlines;
     let downstream = session.as_downstream_mut();
-    downstream.set_keepalive(Some(deadlines.idle.as_secs().max(1)));
+    // A client that is told to close opens its next connection where requests are still taken.
+    let draining = ctx.plan.draining.load(Ordering::Relaxed);
+    downstream.set_keepalive((!draining).then(|| deadlines.idle.as_secs().max(1)));
     downstream.set_read_timeout(Some(deadlines.body));
     downstream.set_write_timeout(Some(deadlines.write));
     downstream.set_total_drain_timeout(Some(deadlines.body));
