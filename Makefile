@@ -65,11 +65,17 @@ conformance-peers: setup-test ## the suite for HTTP caches against other caches 
 	cargo build --locked -p seawall
 	python3 tests/conformance/peers/compare.py --write $(if $(SUITE),--checkout "$(abspath $(SUITE))")
 
+.PHONY: soak
+soak: setup-test ## the long form of the reload, certificate and upgrade tests
+	cargo build --locked -p seawall
+	SEAWALL_SOAK=1 cargo test --locked -p seawall-test-upgrade -- --nocapture --test-threads=1
+
 .PHONY: lint
 lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny@0.20.2
+	cargo fetch --locked --quiet
 	cargo fetch --locked --quiet
 	cargo deny --locked --offline check licenses bans sources
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ahash::{AHashMap, RandomState};
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use seawall_config::units::CidrSet;
 
@@ -24,11 +25,26 @@ pub enum CapReached {
 #[derive(Debug)]
 pub struct ConnectionCaps {
     total: AtomicU32,
-    max_total: u32,
-    max_per_address: u32,
-    uncounted: CidrSet,
+    limits: ArcSwap<CapLimits>,
     hasher: RandomState,
     shards: [Mutex<AHashMap<AddressKey, u32>>; SHARDS],
+}
+
+#[derive(Debug)]
+struct CapLimits {
+    total: u32,
+    per_address: u32,
+    uncounted: CidrSet,
+}
+
+impl CapLimits {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            total: limits.max_connections,
+            per_address: limits.max_connections_per_address,
+            uncounted: limits.uncounted.clone(),
+        }
+    }
 }
 
 /// Enough that accepting threads seldom meet.
@@ -56,12 +72,15 @@ impl ConnectionCaps {
     pub fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             total: AtomicU32::new(0),
-            max_total: limits.max_connections,
-            max_per_address: limits.max_connections_per_address,
-            uncounted: limits.uncounted.clone(),
+            limits: ArcSwap::from_pointee(CapLimits::new(limits)),
             hasher: RandomState::new(),
             shards: std::array::from_fn(|_| Mutex::default()),
         })
+    }
+
+    /// Other caps from now on. Connections that are open beyond a lower one stay.
+    pub fn set(&self, limits: &Limits) {
+        self.limits.store(Arc::new(CapLimits::new(limits)));
     }
 
     /// Counts a new connection from `address` (`None`: a unix socket, which no address caps). The place is
@@ -70,18 +89,19 @@ impl ConnectionCaps {
     /// # Errors
     /// When a cap is reached.
     pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Admission, CapReached> {
+        let limits = self.limits.load();
         self.total
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
-                (open < self.max_total).then(|| open.saturating_add(1))
+                (open < limits.total).then(|| open.saturating_add(1))
             })
             .map_err(|_| CapReached::Total)?;
         // From here on a drop gives the place in the total back.
         let mut admission = Admission { caps: Arc::clone(self), key: None };
-        if let Some(address) = address.filter(|address| !self.uncounted.contains(*address)) {
+        if let Some(address) = address.filter(|address| !limits.uncounted.contains(*address)) {
             let key = AddressKey::from(address);
             let mut shard = self.shard(key).lock();
             let open = shard.entry(key).or_insert(0);
-            if *open >= self.max_per_address {
+            if *open >= limits.per_address {
                 return Err(CapReached::PerAddress);
             }
             *open = open.saturating_add(1);
@@ -99,7 +119,7 @@ impl ConnectionCaps {
     /// The cap on [`Self::open`].
     #[must_use]
     pub fn max_open(&self) -> u32 {
-        self.max_total
+        self.limits.load().total
     }
 
     /// Addresses with a connection open now. Walks all shards: for metrics, not for each connection.

@@ -2,11 +2,15 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use seawall_guard::AddressRules;
-use seawall_tls::{TlsAcceptor, TlsError};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use seawall_guard::{AccessSettings, AddressRules};
+use seawall_tls::{TlsAcceptor, TlsError, TlsSettings};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::unix::{self, SocketFile};
@@ -69,7 +73,54 @@ pub struct BoundListener {
     pub(crate) socket: ListenSocket,
     pub(crate) tls: Option<Arc<TlsAcceptor>>,
     pub(crate) h2c: bool,
-    pub(crate) access: AddressRules,
+    pub(crate) access: Arc<ArcSwap<AddressRules>>,
+}
+
+/// What of a listener can change while it listens.
+#[derive(Debug, Clone)]
+pub struct ListenerControl {
+    name: String,
+    tls: Option<Arc<TlsAcceptor>>,
+    access: Arc<ArcSwap<AddressRules>>,
+    /// Kept to be handed over: closed with the listener, or clients would wait for nobody.
+    socket: Arc<Mutex<Option<OwnedFd>>>,
+    file_kept: Option<Arc<AtomicBool>>,
+}
+
+impl ListenerControl {
+    /// The listening socket, to be handed to another process; `None` once it is closed.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn socket(&self) -> io::Result<Option<OwnedFd>> {
+        self.socket.lock().as_ref().map(OwnedFd::try_clone).transpose()
+    }
+
+    /// Lets go of the socket; the door closes its own. With `successor` another process listens on it, and the file
+    /// of a unix socket stays.
+    pub fn let_go(&self, successor: bool) {
+        if let Some(kept) = &self.file_kept {
+            kept.store(successor, Ordering::Relaxed);
+        }
+        self.socket.lock().take();
+    }
+
+    /// The address as it was configured.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its certificates.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Arc<TlsAcceptor>> {
+        self.tls.as_ref()
+    }
+
+    /// Which addresses may connect from now on. Connections that are open stay.
+    pub fn set_access(&self, access: Option<&AccessSettings>) {
+        self.access.store(Arc::new(access.map(AddressRules::new).unwrap_or_default()));
+    }
 }
 
 #[derive(Debug)]
@@ -84,21 +135,77 @@ impl BoundListener {
     /// # Errors
     /// Says in one sentence which address cannot be had and why.
     pub fn bind(settings: &ListenerSettings) -> Result<Self, ListenError> {
+        Self::bind_with(settings, TlsAcceptor::new)
+    }
+
+    /// The same, with a way to make the TLS side: for keys that listeners share.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn bind_with(
+        settings: &ListenerSettings,
+        acceptor: impl FnOnce(&TlsSettings) -> Result<TlsAcceptor, TlsError>,
+    ) -> Result<Self, ListenError> {
         let tls = settings
             .tls
             .as_ref()
-            .map(TlsAcceptor::new)
+            .map(acceptor)
             .transpose()
             .map_err(|source| ListenError::Tls { address: settings.address.clone(), source })?;
         let socket =
             open(settings).map_err(|source| BindError { address: settings.address.clone(), source })?;
-        Ok(Self {
+        Ok(Self::of(settings, tls, socket))
+    }
+
+    /// A listener on a socket that another process bound and handed over.
+    ///
+    /// # Errors
+    /// When its certificates cannot be loaded, or the socket is not one for this address.
+    pub fn adopt(
+        settings: &ListenerSettings,
+        socket: OwnedFd,
+        acceptor: impl FnOnce(&TlsSettings) -> Result<TlsAcceptor, TlsError>,
+    ) -> Result<Self, ListenError> {
+        let tls = settings
+            .tls
+            .as_ref()
+            .map(acceptor)
+            .transpose()
+            .map_err(|source| ListenError::Tls { address: settings.address.clone(), source })?;
+        let socket = adopted(settings, socket)
+            .map_err(|source| BindError { address: settings.address.clone(), source })?;
+        Ok(Self::of(settings, tls, socket))
+    }
+
+    fn of(settings: &ListenerSettings, tls: Option<TlsAcceptor>, socket: ListenSocket) -> Self {
+        Self {
             name: settings.address.to_string(),
             socket,
             tls: tls.map(Arc::new),
             h2c: settings.h2c,
-            access: settings.access.as_ref().map(AddressRules::new).unwrap_or_default(),
-        })
+            access: Arc::new(ArcSwap::from_pointee(
+                settings.access.as_ref().map(AddressRules::new).unwrap_or_default(),
+            )),
+        }
+    }
+
+    /// A handle on what can change while it listens.
+    #[must_use]
+    pub fn control(&self) -> ListenerControl {
+        let (socket, file_kept) = match &self.socket {
+            ListenSocket::Tcp(listener) => (listener.as_fd().try_clone_to_owned(), None),
+            ListenSocket::Unix(listener, file) => (listener.as_fd().try_clone_to_owned(), Some(file.kept())),
+        };
+        if let Err(error) = &socket {
+            log::warn!("the socket of {} cannot be handed over later: {error}", self.name);
+        }
+        ListenerControl {
+            name: self.name.clone(),
+            tls: self.tls.clone(),
+            access: Arc::clone(&self.access),
+            socket: Arc::new(Mutex::new(socket.ok())),
+            file_kept,
+        }
     }
 
     /// The address as it was configured: a label for metrics and logs.
@@ -140,6 +247,37 @@ fn open(settings: &ListenerSettings) -> io::Result<ListenSocket> {
             let mode = settings.mode.unwrap_or_default();
             let (listener, file) = unix::listen(path, mode, backlog(settings))?;
             Ok(ListenSocket::Unix(listener, file))
+        }
+    }
+}
+
+/// Looks whether a socket is what it is said to be, and gives it this configuration's backlog.
+fn adopted(settings: &ListenerSettings, socket: OwnedFd) -> io::Result<ListenSocket> {
+    let wrong = || io::Error::new(io::ErrorKind::InvalidData, "the socket handed over listens elsewhere");
+    let socket = Socket::from(socket);
+    let local = socket.local_addr()?;
+    socket.set_nonblocking(true)?;
+    match &settings.address {
+        ListenAddress::Unix(path) => {
+            if local.as_pathname() != Some(path.as_path()) {
+                return Err(wrong());
+            }
+            socket.listen(backlog(settings))?;
+            let file = SocketFile::of(path)?;
+            Ok(ListenSocket::Unix(OwnedFd::from(socket).into(), file))
+        }
+        ListenAddress::Tcp(_) | ListenAddress::AnyAddress(_) => {
+            let port = match settings.address {
+                ListenAddress::Tcp(address) => address.port(),
+                ListenAddress::AnyAddress(port) => port,
+                ListenAddress::Unix(_) => 0,
+            };
+            let local = local.as_socket().ok_or_else(wrong)?;
+            if port != 0 && local.port() != port {
+                return Err(wrong());
+            }
+            socket.listen(backlog(settings))?;
+            Ok(ListenSocket::Tcp(socket.into()))
         }
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pingora_core::apps::ServerApp;
 use pingora_core::protocols::Stream;
@@ -13,13 +14,12 @@ use pingora_runtime::current_handle;
 use seawall_guard::{AddressRules, CONNECTION, CapReached, ConnectionState};
 use seawall_tls::{HandshakeFailure, TlsAcceptor, handshake_info};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::backoff::Backoff;
 use crate::bind::{BoundListener, ListenSocket};
 use crate::departed;
-use crate::gate::Gate;
+use crate::gate::{Gate, Handshaking};
 use crate::observer::{DoorObserver, Refusal};
 use crate::socket::Socket;
 use crate::stream::{DoorStream, Place, Transport};
@@ -43,7 +43,7 @@ pub(crate) struct Entrance {
     pub(crate) h2c: bool,
     pub(crate) observer: Arc<dyn DoorObserver>,
     tls: Option<Arc<TlsAcceptor>>,
-    access: AddressRules,
+    access: Arc<ArcSwap<AddressRules>>,
 }
 
 impl<A> Door<A> {
@@ -213,8 +213,8 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
         }
     }
 
-    fn place(&self, address: Option<IpAddr>) -> Result<(Place, Option<OwnedSemaphorePermit>), Refusal> {
-        if address.is_some_and(|address| !self.entrance.access.permits(address)) {
+    fn place(&self, address: Option<IpAddr>) -> Result<(Place, Option<Handshaking>), Refusal> {
+        if address.is_some_and(|address| !self.entrance.access.load().permits(address)) {
             return Err(Refusal::Address);
         }
         let admission = self.gate.admit(address).map_err(|cap| match cap {
@@ -244,7 +244,7 @@ struct Connection<A> {
 }
 
 impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
-    async fn serve(self, entrance: &Entrance, socket: Socket, permit: Option<OwnedSemaphorePermit>) {
+    async fn serve(self, entrance: &Entrance, socket: Socket, permit: Option<Handshaking>) {
         let Some(transport) = self.shake_hands(entrance, socket).await else {
             return;
         };
@@ -274,7 +274,7 @@ impl<A: ServerApp + Send + Sync + 'static> Connection<A> {
         let Some(tls) = &entrance.tls else {
             return Some(Transport::Plain(socket));
         };
-        let outcome = match timeout(self.gate.deadlines.handshake, tls.accept(socket.read_ahead())).await {
+        let outcome = match timeout(self.gate.deadlines().handshake, tls.accept(socket.read_ahead())).await {
             Ok(outcome) => outcome,
             Err(_) => Err(HandshakeFailure::Timeout),
         };

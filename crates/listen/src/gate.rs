@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use arc_swap::ArcSwap;
 use seawall_guard::{Admission, CapReached, ConnectionCaps, Deadlines, Limits};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections that wait for the last bytes of clients whose answer is sent. Each holds its place among the
 /// open connections; this bounds how many of those may be idle in this way.
@@ -15,10 +15,10 @@ const MAX_LINGERING: u32 = 1024;
 #[derive(Debug)]
 pub struct Gate {
     caps: Arc<ConnectionCaps>,
-    handshakes: Arc<Semaphore>,
-    max_handshakes: u32,
+    handshakes: AtomicU32,
+    max_handshakes: AtomicU32,
     lingering: AtomicU32,
-    pub(crate) deadlines: Deadlines,
+    deadlines: ArcSwap<Deadlines>,
 }
 
 /// The numbers of a [`Gate`] at one moment.
@@ -44,23 +44,29 @@ impl Gate {
     pub fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
             caps: ConnectionCaps::new(limits),
-            handshakes: Arc::new(Semaphore::new(limits.max_handshakes as usize)),
-            max_handshakes: limits.max_handshakes,
+            handshakes: AtomicU32::new(0),
+            max_handshakes: AtomicU32::new(limits.max_handshakes),
             lingering: AtomicU32::new(0),
-            deadlines: limits.deadlines.clone(),
+            deadlines: ArcSwap::from_pointee(limits.deadlines.clone()),
         })
+    }
+
+    /// Other limits from now on. A connection keeps the deadlines it began with.
+    pub fn set_limits(&self, limits: &Limits) {
+        self.caps.set(limits);
+        self.max_handshakes.store(limits.max_handshakes, Ordering::Relaxed);
+        self.deadlines.store(Arc::new(limits.deadlines.clone()));
     }
 
     /// The numbers now. Walks the table of addresses: for metrics, not for each connection.
     #[must_use]
     pub fn snapshot(&self) -> GateSnapshot {
-        let free = u32::try_from(self.handshakes.available_permits()).unwrap_or(u32::MAX);
         GateSnapshot {
             connections: self.caps.open(),
             max_connections: self.caps.max_open(),
             addresses: self.caps.addresses(),
-            handshakes: self.max_handshakes.saturating_sub(free),
-            max_handshakes: self.max_handshakes,
+            handshakes: self.handshakes.load(Ordering::Relaxed),
+            max_handshakes: self.max_handshakes.load(Ordering::Relaxed),
             lingering: self.lingering.load(Ordering::Relaxed),
         }
     }
@@ -70,8 +76,19 @@ impl Gate {
     }
 
     /// A place among the handshakes in progress.
-    pub(crate) fn begin_handshake(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.handshakes).try_acquire_owned().ok()
+    pub(crate) fn begin_handshake(self: &Arc<Self>) -> Option<Handshaking> {
+        let most = self.max_handshakes.load(Ordering::Relaxed);
+        self.handshakes
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
+                (now < most).then(|| now.saturating_add(1))
+            })
+            .ok()
+            .map(|_| Handshaking(Arc::clone(self)))
+    }
+
+    /// The deadlines for a connection that begins now.
+    pub(crate) fn deadlines(&self) -> Arc<Deadlines> {
+        self.deadlines.load_full()
     }
 
     /// A place among the connections that linger.
@@ -82,6 +99,16 @@ impl Gate {
             })
             .ok()
             .map(|_| Lingering(Arc::clone(self)))
+    }
+}
+
+/// Gives the place back when dropped.
+#[derive(Debug)]
+pub(crate) struct Handshaking(Arc<Gate>);
+
+impl Drop for Handshaking {
+    fn drop(&mut self) {
+        self.0.handshakes.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -18,6 +18,12 @@ impl FileMode {
     pub fn bits(self) -> u32 {
         self.0
     }
+
+    /// `0600`.
+    #[must_use]
+    pub fn owner_only() -> Self {
+        Self(0o600)
+    }
 }
 
 impl Default for FileMode {

@@ -1,6 +1,7 @@
 //! The resolved configuration that requests run under: immutable, shared, taken once by each request.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use pingora_cache::lock::CacheKeyLockImpl;
@@ -37,6 +38,8 @@ pub struct Plan {
     pub unrouted: Arc<RouteMetrics>,
     /// One line a request.
     pub access_log: Arc<AccessLog>,
+    /// The process is about to end: clients are told to connect anew, elsewhere. The same for all plans of a process.
+    pub draining: Arc<AtomicBool>,
 }
 
 /// A site.

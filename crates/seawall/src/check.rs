@@ -31,6 +31,10 @@ pub(crate) fn check(settings: &Settings, document: &Document, out: &mut Diagnost
     if let Some(metrics) = &settings.metrics {
         metrics.check(&root.key("metrics"), out);
     }
+    if let Some(admin) = &settings.admin {
+        admin.check(&root.key("admin"), out);
+    }
+    settings.tls.check(&root.key("tls"), out);
     settings.access_log.check(&root.key("access_log"), out);
     settings.log.check(&root.key("log"), out);
     settings.server.check(&root.key("server"), out);

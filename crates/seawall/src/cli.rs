@@ -21,12 +21,24 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve until told to stop (SIGTERM drains, SIGINT stops at once, SIGUSR1 reopens log files)
+    /// Serve until told to stop (SIGTERM drains, SIGINT stops at once, SIGHUP reloads, SIGUSR1 reopens log files)
     Run(ConfigFile),
     /// Check a configuration and print what would run; exits with 1 on errors
     Check(CheckArgs),
     /// Say which site, route, upstream, server and cache rule a request would take, and why
     Explain(ExplainArgs),
+    /// Say how a running Seawall is
+    Status(RemoteArgs),
+    /// Show the pools of a running Seawall, or drain, enable and weigh their servers
+    Pools(PoolsArgs),
+    /// Take a response out of the cache of a running Seawall
+    Purge(PurgeArgs),
+    /// Have a running Seawall read its configuration anew; exits with 1 when it is refused
+    Reload(RemoteArgs),
+    /// Exchange a running Seawall for the binary and the configuration on disk, without dropping a request
+    Upgrade(RemoteArgs),
+    /// End a running Seawall, after its requests
+    Stop(StopArgs),
     /// Print the reference of every setting, or of every metric, as Markdown
     Reference(ReferenceArgs),
     /// Print the JSON Schema of the configuration, for editors
@@ -91,6 +103,67 @@ pub(crate) enum Subject {
     Settings,
     /// The families at `/metrics`
     Metrics,
+}
+
+/// Where the control API of the running process is.
+#[derive(Debug, Args)]
+pub(crate) struct RemoteArgs {
+    /// The control API: `unix:/path` or `address:port`. When not given, `admin.listen` of the configuration says
+    #[arg(long, value_name = "PLACE", env = "SEAWALL_ADMIN")]
+    pub(crate) admin: Option<seawall_admin::Target>,
+    /// The configuration file to look for `admin.listen` in
+    #[arg(short, long, value_name = "FILE", env = "SEAWALL_CONFIG", default_value = DEFAULT_CONFIG)]
+    pub(crate) config: PathBuf,
+    /// A file with the token of the control API; SEAWALL_ADMIN_TOKEN may hold the token itself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `seawall pools`.
+#[derive(Debug, Args)]
+pub(crate) struct PoolsArgs {
+    /// Only this pool
+    pub(crate) pool: Option<String>,
+    /// Take no new requests to this server of the pool
+    #[arg(long, value_name = "SERVER", requires = "pool", group = "order")]
+    pub(crate) drain: Option<String>,
+    /// Take requests to this server again, although the configuration drains it
+    #[arg(long, value_name = "SERVER", requires = "pool", group = "order")]
+    pub(crate) enable: Option<String>,
+    /// Give a server another weight: SERVER=WEIGHT
+    #[arg(long, value_name = "SERVER=WEIGHT", requires = "pool", group = "order")]
+    pub(crate) weight: Option<String>,
+    /// Take all orders for this server back: the configuration counts again
+    #[arg(long, value_name = "SERVER", requires = "pool", group = "order")]
+    pub(crate) reset: Option<String>,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// `seawall purge`.
+#[derive(Debug, Args)]
+pub(crate) struct PurgeArgs {
+    /// The URLs, as clients ask for them
+    #[arg(required = true)]
+    pub(crate) urls: Vec<String>,
+    /// Keep the responses, but ask the origin before they are used again
+    #[arg(long)]
+    pub(crate) soft: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
+}
+
+/// `seawall stop`.
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {
+    /// Cut requests off at once
+    #[arg(long)]
+    pub(crate) now: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 }
 
 /// Reads the command line; prints help or a usage error and ends the process where clap says so.

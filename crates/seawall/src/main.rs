@@ -3,12 +3,21 @@
 mod check;
 mod cli;
 mod commands;
+mod control;
+mod door;
+mod handover;
+mod lifecycle;
 mod load;
+mod notify;
 mod observe;
 mod plan;
+mod resources;
 mod scrape;
 mod server;
 mod settings;
+mod signals;
+mod stop;
+mod upkeep;
 
 use std::process::ExitCode;
 

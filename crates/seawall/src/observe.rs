@@ -6,18 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use seawall_listen::{AcceptFault, Cut, DoorObserver, Refusal};
-use seawall_proxy::{PartIndex, UpstreamKind};
+use seawall_proxy::PartIndex;
 use seawall_store::MemoryStore;
 use seawall_telemetry::metrics::{
     CertificateSample, CertificateSource, ListenerMetrics, Metrics, NameSample, PartsSample, PoolSample,
     PoolSource, ServerSample, StoreSample, StoreSource, TlsResult, TlsVersion,
 };
 use seawall_tls::{HandshakeFailure, HandshakeInfo, TlsAcceptor};
+use seawall_upstream::Pool;
+use tokio::sync::watch;
 
 use crate::plan::Upstreams;
 
 /// The pools, for a scrape.
-pub(crate) struct Pools(pub(crate) Upstreams);
+pub(crate) struct Pools(pub(crate) watch::Receiver<Arc<Upstreams>>);
 
 impl PoolSource for Pools {
     fn pools(&self) -> Vec<PoolSample> {
@@ -83,10 +85,10 @@ impl PoolSource for Pools {
 
 impl Pools {
     fn snapshots(&self) -> impl Iterator<Item = (String, seawall_upstream::PoolSnapshot)> {
-        self.0.iter().filter_map(|(name, upstream)| match &upstream.kind {
-            UpstreamKind::Pool(pool) => Some((name.clone(), pool.snapshot())),
-            UpstreamKind::Files(_) => None,
-        })
+        // Taken out first: a reload must not wait for a scrape.
+        let pools: Vec<Arc<Pool>> =
+            self.0.borrow().values().filter_map(|upstream| upstream.pool().cloned()).collect();
+        pools.into_iter().map(|pool| (pool.name().to_owned(), pool.snapshot()))
     }
 }
 
@@ -142,6 +144,7 @@ impl CertificateSource for Certificates {
             .iter()
             .flat_map(|acceptor| acceptor.certificates())
             .map(|info| CertificateSample {
+                stale: info.stale,
                 certificate: info.path.display().to_string(),
                 not_after: info
                     .not_after

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use pingora::cache::lock::CacheKeyLockImpl;
 use pingora::cache::predictor::CacheablePredictor;
 use seawall_caching::storability::speaks_of_the_request;
 use seawall_caching::{CachePolicy, PolicyError, Profile};
@@ -63,19 +65,30 @@ pub(crate) struct Built {
     pub(crate) upstreams: Upstreams,
 }
 
-/// Builds what the settings describe. Opens the access log; starts nothing.
-pub(crate) fn build(settings: &Settings, metrics: Arc<Metrics>) -> Result<Built, PlanError> {
-    let upstreams = upstreams(settings, &metrics)?;
+/// What a plan shares with those before and after it.
+pub(crate) struct Parts<'a> {
+    pub(crate) generation: u64,
+    pub(crate) engine: &'a Engine,
+    pub(crate) metrics: &'a Arc<Metrics>,
+    pub(crate) access_log: &'a Arc<AccessLog>,
+    pub(crate) draining: &'a Arc<AtomicBool>,
+}
+
+/// Builds what the settings describe; starts nothing. Pools of `old` that did not change are taken over as they are,
+/// those that did hand on what they know of their servers.
+pub(crate) fn build(settings: &Settings, old: &Upstreams, parts: Parts<'_>) -> Result<Built, PlanError> {
+    let upstreams = succeed(settings, old, parts.metrics)?;
     let limits = Limits::new(&settings.limits);
-    let router = router(settings, &upstreams, &metrics, &limits)?;
+    let router = router(settings, &upstreams, parts.metrics, &limits)?;
     let plan = Plan {
-        generation: 1,
+        generation: parts.generation,
         router,
         forwarding: Forwarding::new(&settings.forwarding)?,
-        cache: cache(&settings.cache)?,
-        unrouted: metrics.route("none", "none"),
-        access_log: Arc::new(AccessLog::new(&settings.access_log)?),
-        metrics,
+        cache: parts.engine.plan(&settings.cache),
+        unrouted: parts.metrics.route("none", "none"),
+        access_log: Arc::clone(parts.access_log),
+        metrics: Arc::clone(parts.metrics),
+        draining: Arc::clone(parts.draining),
         limits,
     };
     Ok(Built { plan, upstreams })
@@ -83,12 +96,18 @@ pub(crate) fn build(settings: &Settings, metrics: Arc<Metrics>) -> Result<Built,
 
 /// The pools and folders. `explain` needs them without the rest.
 pub(crate) fn upstreams(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Upstreams, PlanError> {
+    succeed(settings, &Upstreams::default(), metrics)
+}
+
+/// The same, after those of `old`.
+fn succeed(settings: &Settings, old: &Upstreams, metrics: &Arc<Metrics>) -> Result<Upstreams, PlanError> {
     let system: Arc<dyn Resolve> = Arc::new(SystemResolver::default());
     settings
         .upstreams
         .iter()
         .map(|(name, upstream)| {
             let kind = match &upstream.files {
+                // Opened anew each time: the folder may be another one under the same name.
                 Some(files) => UpstreamKind::Files(Box::new(
                     FilesOrigin::new(files)
                         .map_err(|source| PlanError::Files { name: name.clone(), source })?,
@@ -99,7 +118,13 @@ pub(crate) fn upstreams(settings: &Settings, metrics: &Arc<Metrics>) -> Result<U
                         true => Arc::clone(&system),
                         false => Arc::new(SystemResolver::asking(servers.iter().map(|server| server.0))),
                     };
-                    UpstreamKind::Pool(Arc::new(Pool::new(name, upstream, resolver)?))
+                    let before = old.get(name).and_then(|plan| plan.pool());
+                    if let Some(pool) = before.filter(|pool| pool.is_built_from(upstream)) {
+                        UpstreamKind::Pool(Arc::clone(pool))
+                    } else {
+                        let before = before.map(Arc::as_ref);
+                        UpstreamKind::Pool(Arc::new(Pool::replacing(before, name, upstream, resolver)?))
+                    }
                 }
             };
             let plan = UpstreamPlan { name: name.as_str().into(), kind, metrics: metrics.upstream(name) };
@@ -190,23 +215,49 @@ fn route_plan(
 }
 
 /// The parts of the cache that live as long as the process: Pingora takes them by `&'static`.
-fn cache(settings: &CacheSettings) -> Result<CachePlan, PlanError> {
-    let store = MemoryStore::leak(&settings.store())?;
-    let per_shard = settings.uncacheable_keys.div_ceil(PREDICTOR_SHARDS);
-    let predictor: &'static (dyn CacheablePredictor + Sync) =
-        Box::leak(Box::new(Uncacheable::<PREDICTOR_SHARDS>::new(per_shard, speaks_of_the_request)));
-    let lock = settings.collapse.enabled.then(|| Collapse::leak(settings.collapse.fetch.duration()));
-    let parts = PartIndex::new(settings.indexed_parts, settings.max_parts as usize);
-    Ok(CachePlan {
-        store,
-        parts: Arc::new(parts),
-        predictor,
-        search: SearchMemory::leak(settings.no_vary_search_paths),
-        lock,
-        lock_wait: settings.collapse.wait.duration(),
-        max_object: settings.max_object.as_usize(),
-        purge_allow: settings.purge.allow.iter().collect(),
-    })
+#[derive(Clone, Copy)]
+pub(crate) struct Engine {
+    pub(crate) store: &'static MemoryStore,
+    pub(crate) parts: &'static Arc<PartIndex>,
+    predictor: &'static (dyn CacheablePredictor + Sync),
+    search: &'static SearchMemory,
+    lock: &'static CacheKeyLockImpl,
+    max_object: usize,
+}
+
+impl Engine {
+    /// Made once: what is made here is never given back.
+    pub(crate) fn new(settings: &CacheSettings) -> Result<Self, PlanError> {
+        let per_shard = settings.uncacheable_keys.div_ceil(PREDICTOR_SHARDS);
+        Ok(Self {
+            store: MemoryStore::leak(&settings.store())?,
+            parts: Box::leak(Box::new(Arc::new(PartIndex::new(
+                settings.indexed_parts,
+                settings.max_parts as usize,
+            )))),
+            predictor: Box::leak(Box::new(Uncacheable::<PREDICTOR_SHARDS>::new(
+                per_shard,
+                speaks_of_the_request,
+            ))),
+            search: SearchMemory::leak(settings.no_vary_search_paths),
+            lock: Collapse::leak(settings.collapse.fetch.duration()),
+            max_object: settings.max_object.as_usize(),
+        })
+    }
+
+    /// The cache under these settings.
+    fn plan(&self, settings: &CacheSettings) -> CachePlan {
+        CachePlan {
+            store: self.store,
+            parts: Arc::clone(self.parts),
+            predictor: self.predictor,
+            search: self.search,
+            lock: settings.collapse.enabled.then_some(self.lock),
+            lock_wait: settings.collapse.wait.duration(),
+            max_object: self.max_object,
+            purge_allow: settings.purge.allow.iter().collect(),
+        }
+    }
 }
 
 const PREDICTOR_SHARDS: usize = 16;

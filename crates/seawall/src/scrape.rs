@@ -14,17 +14,14 @@ use pingora::server::ShutdownWatch;
 use seawall_config::OneOrMany;
 use seawall_guard::{Limits, LimitsSettings, current_connection};
 use seawall_listen::{
-    BoundListener, Cut, Door, DoorObserver, Gate, ListenAddress, ListenError, ListenerSettings, Refusal,
+    BoundListener, Cut, Door, DoorObserver, Gate, ListenAddress, ListenerSettings, Refusal,
 };
 use seawall_telemetry::metrics::Metrics;
 use seawall_telemetry::{MetricsApp, MetricsSettings};
 
-/// Binds the address of the metrics.
-///
-/// # Errors
-/// Says in one sentence why it cannot be had.
-pub(crate) fn bind(address: SocketAddr) -> Result<BoundListener, ListenError> {
-    BoundListener::bind(&ListenerSettings::new(ListenAddress::Tcp(address)))
+/// The listener of the metrics.
+pub(crate) fn listener(address: SocketAddr) -> ListenerSettings {
+    ListenerSettings::new(ListenAddress::Tcp(address))
 }
 
 /// The service on a bound address. Scrapers are held to the deadlines of `limits`, and have a cap of their own, so that
@@ -95,16 +92,23 @@ impl ServeHttp for Timed {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
+    use seawall_listen::{BoundListener, ListenError};
     use std::net::{TcpListener, TcpStream};
+
+    fn bind(address: SocketAddr) -> Result<BoundListener, ListenError> {
+        BoundListener::bind(&super::listener(address))
+    }
 
     #[test]
     fn a_bound_address_is_never_let_go() {
-        let bound = super::bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let bound = bind("127.0.0.1:0".parse().expect("an address")).expect("a port");
         let address = bound.local_addr().expect("an address");
         assert!(TcpStream::connect(address).is_ok(), "the system keeps scrapers waiting");
         let second = TcpListener::bind(address).map(drop).expect_err("the port is taken");
         assert_eq!(second.kind(), std::io::ErrorKind::AddrInUse);
-        let error = super::bind(address).map(drop).expect_err("for us, too").to_string();
+        let error = bind(address).map(drop).expect_err("for us, too").to_string();
         assert!(error.contains("already in use"), "{error}");
     }
 }

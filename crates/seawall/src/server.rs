@@ -1,24 +1,36 @@
 //! The running process: services, signals, shutdown.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use async_trait::async_trait;
+use parking_lot::Mutex;
 use pingora::server::configuration::ServerConf;
-use pingora::server::{RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch};
-use pingora::services::background::{BackgroundService, background_service};
-use seawall_listen::{BoundListener, Door, DoorObserver, Gate, ListenError};
-use seawall_proxy::{Plan, Seawall, UpstreamKind};
-use seawall_telemetry::metrics::{BuildInfo, Metrics};
+use pingora::server::{RunArgs, Server};
+use pingora::services::background::background_service;
+use seawall_admin::{Access, AdminApp, AdminSettings, admin_limits};
+use seawall_listen::{BoundListener, Door, DoorObserver, Gate, ListenError, ListenerSettings};
+use seawall_proxy::Seawall;
+use seawall_telemetry::metrics::{BuildInfo, Metrics, ReadinessSource};
 use seawall_telemetry::{AccessLog, process_log};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use seawall_tls::{TicketError, TicketKeys, TlsAcceptor, TlsSettings};
+use seawall_upstream::Override;
+use tokio::sync::watch;
 
+use crate::control::{Live, Node, NodeControl};
+use crate::door::{Draining, Front, FrontApp};
+use crate::handover::Inheritance;
+use crate::lifecycle::Lifecycle;
+use crate::load::Loaded;
+use crate::notify::Notifier;
 use crate::observe::{Certificates, OpenConnections, Pools, Store, Watch};
 use crate::plan::{self, PlanError, Upstreams};
-use crate::scrape::{self, Scrapes};
 use crate::settings::Settings;
+use crate::stop::Stop;
+use crate::upkeep::Upkeep;
+use crate::{handover, resources, scrape, signals};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +49,14 @@ pub(crate) enum StartError {
         "only {0} files may be open at once, and Seawall needs {FEWEST_FILES}; raise the limit (LimitNOFILE=, ulimit -n)"
     )]
     Files(u64),
+    #[error(transparent)]
+    Tickets(#[from] TicketError),
+    #[error("{0}")]
+    Failed(String),
+    #[error("cannot tell the path of this binary: {0}")]
+    Program(std::io::Error),
+    #[error("cannot read the token of the control API: {0}")]
+    Token(std::io::Error),
 }
 
 /// Open files without which there is no starting: runtimes, listeners and logs take about 40, and where one of them
@@ -54,20 +74,39 @@ pub(crate) fn new_metrics() -> Metrics {
 }
 
 /// Serves until told to stop.
-pub(crate) fn run(settings: &Settings) -> Result<(), StartError> {
+pub(crate) fn run(
+    file: &Path,
+    loaded: &Loaded,
+    settings: &Settings,
+    mut inheritance: Option<Inheritance>,
+) -> Result<(), StartError> {
     let began = Instant::now();
     process_log::install(&settings.log)?;
+    let notify = Notifier::from_environment();
+    let (wish, wishes) = signals::catch().map_err(StartError::Signals)?;
     match seawall_guard::raise_file_limit() {
         Ok(limit) if limit < FEWEST_FILES => return Err(StartError::Files(limit)),
-        Ok(_) => {}
+        Ok(limit) => resources::warn(settings, limit),
         Err(error) => log::warn!("cannot raise the limit of open files: {error}"),
     }
-    let wishes = catch_signals()?;
     let metrics = Arc::new(new_metrics());
-    let built = plan::build(settings, Arc::clone(&metrics))?;
-    let bound: Vec<BoundListener> =
-        settings.listeners.iter().map(BoundListener::bind).collect::<Result<_, _>>()?;
-    let scrapes = scrapes(settings, &metrics)?;
+    let lifecycle = Arc::new(Lifecycle::default());
+    let engine = plan::Engine::new(&settings.cache)?;
+    let access_log = Arc::new(AccessLog::new(&settings.access_log).map_err(PlanError::from)?);
+    let parts = plan::Parts {
+        generation: 1,
+        engine: &engine,
+        metrics: &metrics,
+        access_log: &access_log,
+        draining: &lifecycle.draining,
+    };
+    let built = plan::build(settings, &Upstreams::default(), parts)?;
+    let tickets = tickets(settings)?;
+    if let Some(inheritance) = &inheritance {
+        tickets.adopt(inheritance.tickets());
+        give_orders(&built.upstreams, inheritance.orders());
+    }
+    let bound = Bound::open(settings, &tickets, &mut inheritance)?;
     let threads = settings
         .server
         .threads
@@ -75,35 +114,113 @@ pub(crate) fn run(settings: &Settings) -> Result<(), StartError> {
     let mut server = Server::new_with_opt_and_conf(None, server_conf(settings, threads));
     server.bootstrap();
 
-    let access_log = Arc::clone(&built.plan.access_log);
-    watch_all(&metrics, &built.plan, &built.upstreams, &bound);
     let (drain, draining) = watch::channel(false);
     let open = Arc::new(OpenConnections::default());
-    server.add_service(door(
-        built.plan,
-        bound,
-        &metrics,
-        &open,
-        &server.configuration,
-        threads,
-        draining.clone(),
+    let limits = built.plan.limits.clone();
+    let current = Arc::new(ArcSwap::from_pointee(built.plan));
+    let gate = Gate::new(&limits);
+    let h2c = bound.listeners.iter().any(BoundListener::takes_h2c);
+    let mut proxy = pingora::proxy::http_proxy(&server.configuration, Seawall::new(Arc::clone(&current)));
+    // For CONNECT, which it looks up here; connections have theirs from `Front`.
+    proxy.server_options = Some(limits.server_options(h2c));
+    let front = Front::new(proxy, &limits, h2c, Arc::clone(&open));
+    let node = Arc::new(Node::new(
+        Live {
+            file: file.to_owned(),
+            plan: current,
+            engine,
+            gate: Arc::clone(&gate),
+            front: Arc::clone(&front),
+            listeners: bound.listeners.iter().map(BoundListener::control).collect(),
+            metrics: Arc::clone(&metrics),
+            lifecycle: Arc::clone(&lifecycle),
+            tickets,
+            notify,
+            wishes: wish,
+            program: program()?,
+            instance: handover::random_name(),
+            side_doors: bound.metrics.iter().chain(&bound.admin).map(BoundListener::control).collect(),
+        },
+        loaded,
+        settings,
+        built.upstreams,
     ));
-    server.add_service(background_service("upstreams", Upkeep { upstreams: built.upstreams, draining }));
-    if let Some(scrapes) = scrapes {
-        server.add_service(scrapes);
+    watch_all(&node);
+    // A successor opens its doors when the process before says so.
+    let (opener, opened) = watch::channel(inheritance.is_none());
+    let (side, side_ended) = watch::channel(false);
+    let operators = Arc::new(OpenConnections::default());
+    let Bound { listeners, admin, metrics: scraped } = bound;
+    let mut door = Door::new("http", FrontApp(front), observed(listeners, &metrics, &open), gate);
+    door.set_threads(threads);
+    server.add_service(Draining { door, open: opened.clone(), draining });
+    if let (Some(bound), Some(wanted)) = (admin, &settings.admin) {
+        let door = admin_door(wanted, bound, &node, &operators)?;
+        server.add_service(Draining { door, open: opened.clone(), draining: side_ended.clone() });
     }
+    if let (Some(bound), Some(wanted)) = (scraped, &settings.metrics) {
+        let door = scrape::service(bound, wanted, &settings.limits, Arc::clone(&metrics));
+        server.add_service(Draining { door, open: opened, draining: side_ended });
+    }
+    let upkeep = Upkeep { node: Arc::clone(&node), inheritance: Mutex::new(inheritance), open: opener };
+    server.add_service(background_service("upkeep", upkeep));
     metrics.config_loaded(1, began.elapsed());
     let stop = Stop {
+        node: Arc::clone(&node),
         wishes: tokio::sync::Mutex::new(wishes),
         drain,
         open,
-        patience: settings.server.shutdown_timeout.duration(),
-        access_log: Arc::clone(&access_log),
+        side,
+        operators,
     };
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
-    access_log.shutdown(Duration::from_secs(5));
+    node.close_logs(Duration::from_secs(5));
+    if let Some(why) = node.failure() {
+        return Err(StartError::Failed(why));
+    }
     log::info!("stopped");
     Ok(())
+}
+
+/// Every address, bound or taken over.
+struct Bound {
+    listeners: Vec<BoundListener>,
+    admin: Option<BoundListener>,
+    metrics: Option<BoundListener>,
+}
+
+impl Bound {
+    fn open(
+        settings: &Settings,
+        tickets: &Arc<TicketKeys>,
+        inheritance: &mut Option<Inheritance>,
+    ) -> Result<Self, StartError> {
+        let mut listen = |listener: &ListenerSettings| {
+            let acceptor = |tls: &TlsSettings| TlsAcceptor::with_tickets(tls, Arc::clone(tickets));
+            match inheritance.as_mut().and_then(|left| left.socket(&listener.address.to_string())) {
+                Some(socket) => BoundListener::adopt(listener, socket, acceptor),
+                None => BoundListener::bind_with(listener, acceptor),
+            }
+        };
+        let listeners = settings.listeners.iter().map(&mut listen).collect::<Result<_, _>>()?;
+        let admin = settings.admin.as_ref().and_then(AdminSettings::listener);
+        let admin = admin.map(|admin| listen(&admin)).transpose()?;
+        // The last: whoever sees the metrics finds the rest in place.
+        let address = settings.metrics.as_ref().and_then(|metrics| metrics.address());
+        let metrics = address.map(|address| listen(&scrape::listener(address))).transpose();
+        Ok(Self { listeners, admin, metrics: metrics.map_err(StartError::Metrics)? })
+    }
+}
+
+/// The keys of all listeners' tickets. They open tickets for as long as any listener resumes sessions.
+fn tickets(settings: &Settings) -> Result<Arc<TicketKeys>, TicketError> {
+    let sessions = settings.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let longest = sessions.map(|tls| tls.session_timeout.duration()).max().unwrap_or_default();
+    let rotation = settings.tls.ticket_rotation.duration();
+    match &settings.tls.ticket_keys {
+        Some(file) => TicketKeys::in_file(file, rotation, longest),
+        None => TicketKeys::in_memory(rotation, longest),
+    }
 }
 
 fn server_conf(settings: &Settings, threads: usize) -> ServerConf {
@@ -121,190 +238,59 @@ fn server_conf(settings: &Settings, threads: usize) -> ServerConf {
     }
 }
 
-fn watch_all(metrics: &Metrics, plan: &Plan, upstreams: &Upstreams, bound: &[BoundListener]) {
-    metrics.watch_pools(Arc::new(Pools(upstreams.clone())));
-    metrics.watch_store(Arc::new(Store { store: plan.cache.store, parts: Arc::clone(&plan.cache.parts) }));
-    metrics.watch_certificates(Arc::new(Certificates(bound.iter().filter_map(BoundListener::tls).collect())));
-    metrics.watch_access_log(Arc::clone(&plan.access_log));
+fn watch_all(node: &Arc<Node>) {
+    let metrics = &node.metrics;
+    metrics.watch_readiness(Arc::clone(&node.lifecycle) as Arc<dyn ReadinessSource>);
+    metrics.watch_pools(Arc::new(Pools(node.upstreams())));
+    metrics
+        .watch_store(Arc::new(Store { store: node.engine().store, parts: Arc::clone(node.engine().parts) }));
+    let acceptors = node.listeners().iter().filter_map(|listener| listener.tls().cloned()).collect();
+    metrics.watch_certificates(Arc::new(Certificates(acceptors)));
+    metrics.watch_access_log(Arc::clone(&node.plan().access_log));
 }
 
-fn door(
-    plan: Plan,
+/// Each listener with what counts its connections.
+fn observed(
     bound: Vec<BoundListener>,
     metrics: &Arc<Metrics>,
     open: &Arc<OpenConnections>,
-    conf: &Arc<ServerConf>,
-    threads: usize,
-    draining: watch::Receiver<bool>,
-) -> Draining<impl pingora::apps::ServerApp + Send + Sync + 'static> {
-    let limits = plan.limits.clone();
-    let mut proxy = pingora::proxy::http_proxy(conf, Seawall::new(Arc::new(ArcSwap::from_pointee(plan))));
-    let h2c = bound.iter().any(BoundListener::takes_h2c);
-    proxy.server_options = Some(limits.server_options(h2c));
-    proxy.h2_options = Some(limits.h2_options());
-    let listeners = bound
-        .into_iter()
-        .map(|listener| {
-            let watch: Arc<dyn DoorObserver> =
-                Arc::new(Watch::new(metrics.listener(listener.name()), metrics, open));
-            (listener, watch)
-        })
-        .collect();
-    let mut door = Door::new("http", proxy, listeners, Gate::new(&limits));
-    door.set_threads(threads);
-    Draining { door, draining }
+) -> Vec<(BoundListener, Arc<dyn DoorObserver>)> {
+    let observe = |listener: BoundListener| {
+        let watch: Arc<dyn DoorObserver> =
+            Arc::new(Watch::new(metrics.listener(listener.name()), metrics, open));
+        (listener, watch)
+    };
+    bound.into_iter().map(observe).collect()
 }
 
-/// A door that also closes when the process drains, which is before Pingora knows of it.
-struct Draining<A> {
-    door: Door<A>,
-    draining: watch::Receiver<bool>,
+/// The control API. It answers until the very end, so that draining can be watched.
+fn admin_door(
+    admin: &AdminSettings,
+    bound: BoundListener,
+    node: &Arc<Node>,
+    operators: &Arc<OpenConnections>,
+) -> Result<Door<AdminApp>, StartError> {
+    let access = Access::new(admin).map_err(StartError::Token)?;
+    let app = AdminApp::new(Arc::new(NodeControl(Arc::clone(node))), access, admin.timeout.duration());
+    // Counted apart: draining does not wait for an operator's connection.
+    let listeners = observed(vec![bound], &node.metrics, operators);
+    let mut door = Door::new("admin", app, listeners, Gate::new(&admin_limits(admin)));
+    door.set_threads(1);
+    Ok(door)
 }
 
-#[async_trait]
-impl<A: pingora::apps::ServerApp + Send + Sync + 'static> pingora::services::Service for Draining<A> {
-    async fn start_service(
-        &mut self,
-        fds: Option<pingora::server::ListenFds>,
-        _: ShutdownWatch,
-        per_listener: usize,
-    ) {
-        pingora::services::Service::start_service(&mut self.door, fds, self.draining.clone(), per_listener)
-            .await;
-    }
-    fn name(&self) -> &str {
-        pingora::services::Service::name(&self.door)
-    }
-    fn threads(&self) -> Option<usize> {
-        pingora::services::Service::threads(&self.door)
-    }
-    fn listen_addresses(&self) -> Option<Vec<String>> {
-        pingora::services::Service::listen_addresses(&self.door)
-    }
+/// The path of this binary. Asked for at the start: once it is replaced, the system tells another name.
+fn program() -> Result<PathBuf, StartError> {
+    std::env::current_exe().map_err(StartError::Program)
 }
 
-/// The metrics' own door, bound; `None` when nobody wants one.
-fn scrapes(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Door<Scrapes>>, StartError> {
-    let Some(wanted) = &settings.metrics else { return Ok(None) };
-    let Some(address) = wanted.address() else { return Ok(None) };
-    let bound = scrape::bind(address).map_err(StartError::Metrics)?;
-    Ok(Some(scrape::service(bound, wanted, &settings.limits, Arc::clone(metrics))))
-}
-
-/// Discovery and health of every pool.
-struct Upkeep {
-    upstreams: Upstreams,
-    draining: watch::Receiver<bool>,
-}
-
-#[async_trait]
-impl BackgroundService for Upkeep {
-    async fn start(&self, _: ShutdownWatch) {
-        let mut tasks = tokio::task::JoinSet::new();
-        for upstream in self.upstreams.values() {
-            if let UpstreamKind::Pool(pool) = &upstream.kind {
-                let (pool, draining) = (Arc::clone(pool), self.draining.clone());
-                tasks.spawn(async move { pool.run(draining).await });
-            }
-        }
-        while tasks.join_next().await.is_some() {}
-    }
-}
-
-/// Signals: TERM drains, INT stops at once, USR1 reopens logs. A second TERM or INT ends the draining.
-struct Stop {
-    wishes: tokio::sync::Mutex<mpsc::Receiver<Wish>>,
-    drain: watch::Sender<bool>,
-    open: Arc<OpenConnections>,
-    patience: Duration,
-    access_log: Arc<AccessLog>,
-}
-
-/// What a signal asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    Drain,
-    StopNow,
-    ReopenLogs,
-    Reload,
-    Upgrade,
-}
-
-/// Catches signals from now on, on a thread of its own: Pingora looks for them only once its services run, and
-/// until then the default action would end the process.
-fn catch_signals() -> Result<mpsc::Receiver<Wish>, StartError> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Signals)?;
-    let wishes = [
-        (SignalKind::terminate(), Wish::Drain),
-        (SignalKind::interrupt(), Wish::StopNow),
-        (SignalKind::user_defined1(), Wish::ReopenLogs),
-        (SignalKind::hangup(), Wish::Reload),
-        (SignalKind::quit(), Wish::Upgrade),
-    ];
-    let (sender, receiver) = mpsc::channel(16);
-    let guard = runtime.enter();
-    let mut streams = Vec::new();
-    for (kind, wish) in wishes {
-        streams.push((signal(kind).map_err(StartError::Signals)?, wish));
-    }
-    drop(guard);
-    let spawn = std::thread::Builder::new().name("signals".into()).spawn(move || {
-        runtime.block_on(async move {
-            let mut tasks = tokio::task::JoinSet::new();
-            for (mut stream, wish) in streams {
-                let sender = sender.clone();
-                tasks.spawn(async move {
-                    while stream.recv().await.is_some() {
-                        // Full: the same was asked for already and is about to be done.
-                        let _ = sender.try_send(wish);
-                    }
-                });
-            }
-            while tasks.join_next().await.is_some() {}
-        });
-    });
-    spawn.map_err(StartError::Signals)?;
-    Ok(receiver)
-}
-
-#[async_trait]
-impl ShutdownSignalWatch for Stop {
-    async fn recv(&self) -> ShutdownSignal {
-        let mut wishes = self.wishes.lock().await;
-        loop {
-            match wishes.recv().await {
-                Some(Wish::Drain) | None => break,
-                Some(Wish::StopNow) => {
-                    log::info!("interrupted, stopping at once");
-                    return ShutdownSignal::FastShutdown;
-                }
-                Some(Wish::ReopenLogs) => self.access_log.reopen(),
-                Some(Wish::Reload) => {
-                    log::warn!("reload is not there yet: restart to read the configuration anew")
-                }
-                Some(Wish::Upgrade) => log::warn!("upgrade is not there yet: SIGQUIT is ignored"),
-            }
-        }
-        self.drain_connections(&mut wishes).await;
-        ShutdownSignal::FastShutdown
-    }
-}
-
-impl Stop {
-    async fn drain_connections(&self, wishes: &mut mpsc::Receiver<Wish>) {
-        log::info!("draining {} connections for up to {:?}", self.open.get(), self.patience);
-        let _ = self.drain.send(true);
-        let deadline = tokio::time::Instant::now() + self.patience;
-        let mut look = tokio::time::interval(Duration::from_millis(20));
-        loop {
-            tokio::select! {
-                _ = look.tick() => if self.open.get() == 0 { break },
-                () = tokio::time::sleep_until(deadline) => {
-                    log::warn!("{} connections were still open after {:?}", self.open.get(), self.patience);
-                    break;
-                }
-                wish = wishes.recv() => if !matches!(wish, Some(Wish::ReopenLogs | Wish::Reload | Wish::Upgrade)) { break },
+/// What operators ordered before. A server that is in the file no more is passed over.
+fn give_orders(upstreams: &Upstreams, orders: &BTreeMap<String, BTreeMap<String, Override>>) {
+    for (pool, orders) in orders {
+        let Some(pool) = upstreams.get(pool).and_then(|upstream| upstream.pool()) else { continue };
+        for (server, order) in orders {
+            if pool.order(server, *order).is_err() {
+                log::info!("upstream {}: what was ordered for {server} ends with it", pool.name());
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use seawall_admin::AdminSettings;
 use seawall_caching::{Profile, RouteCacheSettings};
 use seawall_config::units::{ByteSize, Cidr, Span};
 use seawall_config::{OneOrMany, Short};
@@ -14,6 +15,7 @@ use seawall_routing::{
 };
 use seawall_store::StoreSettings;
 use seawall_telemetry::{AccessLogSettings, LogSettings, MetricsSettings};
+use seawall_tls::TlsCommonSettings;
 use seawall_upstream::UpstreamSettings;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,11 @@ pub(crate) struct Settings {
     /// Where Prometheus reads. Without it no metrics listener is opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) metrics: Option<MetricsSettings>,
+    /// How the process is controlled while it runs. Without it there is no control API; signals work all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) admin: Option<AdminSettings>,
+    /// What the TLS of all listeners has in common.
+    pub(crate) tls: TlsCommonSettings,
     /// One line a request.
     pub(crate) access_log: AccessLogSettings,
     /// What Seawall says about itself, on standard error.
@@ -228,14 +235,29 @@ pub(crate) struct ServerSettings {
     /// Worker threads; one a core when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) threads: Option<usize>,
-    /// How long requests may go on after SIGTERM before they are cut.
+    /// Read the configuration anew when its files change.
+    pub(crate) watch: bool,
+    /// How long after SIGTERM requests are still taken while `/readyz` already says no, so that load balancers look
+    /// elsewhere first.
+    pub(crate) shutdown_delay: Span,
+    /// How long requests may go on once connections are no longer taken, before they are cut. A second signal cuts
+    /// them at once.
     pub(crate) shutdown_timeout: Span,
+    /// How long a new process may take to get ready in an upgrade. Then it is ended and the old one goes on.
+    pub(crate) upgrade_timeout: Span,
     /// Idle connections to origins kept for reuse, per worker thread. The least recently used are closed.
     pub(crate) upstream_connections: usize,
 }
 
 impl Default for ServerSettings {
     fn default() -> Self {
-        Self { threads: None, shutdown_timeout: Span::secs(30), upstream_connections: 1024 }
+        Self {
+            threads: None,
+            watch: false,
+            shutdown_delay: Span::secs(0),
+            shutdown_timeout: Span::secs(30),
+            upgrade_timeout: Span::secs(45),
+            upstream_connections: 1024,
+        }
     }
 }

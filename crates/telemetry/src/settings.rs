@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsSettings {
-    /// Address and port that answer `GET /metrics` and `GET /healthz`, such as `127.0.0.1:9091` or
+    /// Address and port that answer `GET /metrics`, `/livez` and `/readyz`, such as `127.0.0.1:9091` or
     /// `[::1]:9091`. Without it nothing listens. Whoever reaches the port can read the numbers: keep it off the internet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,

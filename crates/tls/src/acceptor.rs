@@ -1,49 +1,110 @@
 //! The server side of handshakes.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use boring::ssl::{Ssl, SslRef};
+use parking_lot::Mutex;
 use pingora_core::protocols::tls::SslStream;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::certificate::Certificate;
 use crate::context::Contexts;
-use crate::{CertificateInfo, TlsError, TlsSettings};
+use crate::tickets::TicketKeys;
+use crate::watched::{CertificateChange, Watched};
+use crate::{CertificateInfo, TlsCommonSettings, TlsError, TlsSettings};
 
 /// Runs handshakes with the certificates of one listener.
 pub struct TlsAcceptor {
     contexts: ArcSwap<Contexts>,
+    tickets: Arc<TicketKeys>,
+    files: Mutex<Watched>,
+}
+
+/// Certificates that were loaded for a reload, not yet in use.
+pub struct PreparedTls {
+    contexts: Contexts,
+    files: Watched,
 }
 
 impl std::fmt::Debug for TlsAcceptor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TlsAcceptor").field("certificates", &self.contexts.load().certificates).finish()
+        f.debug_struct("TlsAcceptor").field("certificates", &self.certificates()).finish_non_exhaustive()
     }
 }
 
 impl TlsAcceptor {
-    /// Loads the certificates.
+    /// Loads the certificates. The keys of session tickets are its own.
     ///
     /// # Errors
     /// When a certificate or key cannot be used, or the library refuses a setting.
     pub fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
-        Ok(Self { contexts: ArcSwap::from_pointee(Contexts::load(settings)?) })
+        let rotation = TlsCommonSettings::default().ticket_rotation.duration();
+        let tickets = TicketKeys::in_memory(rotation, settings.session_timeout.duration())?;
+        Self::with_tickets(settings, tickets)
     }
 
-    /// Loads the certificates anew and uses them for handshakes that begin from now on. Tickets from before are
-    /// no longer taken: their clients do one full handshake.
+    /// Loads the certificates; tickets are sealed with these keys.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_tickets(settings: &TlsSettings, tickets: Arc<TicketKeys>) -> Result<Self, TlsError> {
+        let PreparedTls { contexts, files } = prepare(settings, &tickets)?;
+        Ok(Self { contexts: ArcSwap::from_pointee(contexts), tickets, files: Mutex::new(files) })
+    }
+
+    /// Loads the certificates anew, for [`Self::apply`].
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn prepare(&self, settings: &TlsSettings) -> Result<PreparedTls, TlsError> {
+        prepare(settings, &self.tickets)
+    }
+
+    /// Uses what was prepared for handshakes that begin from now on.
+    pub fn apply(&self, prepared: PreparedTls) {
+        let mut files = self.files.lock();
+        *files = prepared.files;
+        self.contexts.store(Arc::new(prepared.contexts));
+    }
+
+    /// Both at once.
     ///
     /// # Errors
     /// As [`Self::new`]; the certificates so far then stay in use.
     pub fn reload(&self, settings: &TlsSettings) -> Result<(), TlsError> {
-        self.contexts.store(Arc::new(Contexts::load(settings)?));
-        Ok(())
+        self.prepare(settings).map(|prepared| self.apply(prepared))
+    }
+
+    /// Looks whether the files changed and uses what is valid. A certificate whose files are not stays as it was.
+    /// Reads files: keep it off the threads that serve. Returns what is new to tell.
+    pub fn refresh(&self) -> Vec<CertificateChange> {
+        let mut files = self.files.lock();
+        let now = self.contexts.load_full();
+        let Some((certificates, changes)) = files.look(&now.certificates, SystemTime::now()) else {
+            return Vec::new();
+        };
+        match Contexts::build(&files.settings, certificates, &self.tickets) {
+            Ok(contexts) => {
+                self.contexts.store(Arc::new(contexts));
+                changes
+            }
+            Err(error) => {
+                log::error!("the new certificates are not used: {error}");
+                Vec::new()
+            }
+        }
     }
 
     /// The certificates in use, in the order of the configuration.
     #[must_use]
     pub fn certificates(&self) -> Vec<CertificateInfo> {
-        self.contexts.load().certificates.clone()
+        let stale = self.files.lock().stale();
+        let contexts = self.contexts.load();
+        let with_state =
+            |(one, stale): (&Arc<Certificate>, bool)| CertificateInfo { stale, ..one.info.clone() };
+        contexts.certificates.iter().zip(stale).map(with_state).collect()
     }
 
     /// Runs one handshake. It has no deadline of its own.
@@ -59,6 +120,12 @@ impl TlsAcceptor {
         stream.accept().await.map_err(|error| HandshakeFailure::of(&error))?;
         Ok(stream)
     }
+}
+
+fn prepare(settings: &TlsSettings, tickets: &Arc<TicketKeys>) -> Result<PreparedTls, TlsError> {
+    // Looked at before they are read: what changes in between is then seen as a change.
+    let files = Watched::new(settings);
+    Ok(PreparedTls { contexts: Contexts::load(settings, tickets)?, files })
 }
 
 /// What was agreed in a handshake.

@@ -44,6 +44,14 @@ pub enum LoadError {
         /// The key file.
         key: PathBuf,
     },
+    /// It is not valid at this time, and the one before is.
+    #[error("the certificate in `{path}` {}", if *.expired { "has expired" } else { "is not valid yet" })]
+    Dates {
+        /// The certificate file.
+        path: PathBuf,
+        /// Whether it was valid before.
+        expired: bool,
+    },
     /// The library refused what the files hold.
     #[error("the certificate in `{path}` cannot be used: {source}")]
     Library {
@@ -75,6 +83,7 @@ impl LoadError {
             Self::Mismatch { .. } => {
                 "one of the two files is from another certificate, or the chain is not in order"
             }
+            Self::Dates { .. } => "renew it, or check the clock of this machine",
             Self::Library { .. } => "issue the certificate anew",
         }
     }
@@ -91,11 +100,24 @@ pub struct CertificateInfo {
     pub not_before: SystemTime,
     /// Valid to.
     pub not_after: SystemTime,
+    /// Whether an OCSP answer is stapled.
+    pub stapled: bool,
+    /// Whether its files meanwhile hold something that cannot be used, so that this one stayed.
+    pub stale: bool,
+}
+
+impl CertificateInfo {
+    /// Whether it is valid at `time`.
+    #[must_use]
+    pub fn is_valid_at(&self, time: SystemTime) -> bool {
+        self.not_before <= time && time <= self.not_after
+    }
 }
 
 /// A certificate chain whose key has been shown to match.
 #[derive(Debug)]
 pub(crate) struct Certificate {
+    pub(crate) ocsp: Option<Vec<u8>>,
     pub(crate) leaf: X509,
     pub(crate) chain: Vec<X509>,
     pub(crate) key: PKey<Private>,
@@ -113,14 +135,45 @@ impl Certificate {
         if !public.public_eq(&key) {
             return Err(LoadError::Mismatch { cert: settings.cert.clone(), key: settings.key.clone() });
         }
+        let ocsp = settings.ocsp.as_deref().and_then(read_ocsp);
         let info = CertificateInfo {
+            stapled: ocsp.is_some(),
+            stale: false,
             path: settings.cert.clone(),
             names: host_names(&leaf),
             not_before: to_system_time(leaf.not_before()).map_err(library)?,
             not_after: to_system_time(leaf.not_after()).map_err(library)?,
         };
-        Ok(Self { leaf, chain, key, info })
+        Ok(Self { ocsp, leaf, chain, key, info })
     }
+
+    /// Whether the two are the same to a client.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let der = |all: &Self| -> Vec<Vec<u8>> {
+            std::iter::once(&all.leaf).chain(&all.chain).map(|one| one.to_der().unwrap_or_default()).collect()
+        };
+        self.ocsp == other.ocsp && der(self) == der(other)
+    }
+}
+
+/// The largest OCSP answer that is stapled; real ones have about 2 KiB, and each handshake carries it.
+const MAX_OCSP: usize = 32 * 1024;
+
+/// The answer in the file when it is a successful one (RFC 6960 section 4.2.1: a sequence that begins with the
+/// enumeration 0). Its signature is the client's to check.
+pub(crate) fn read_ocsp(path: &Path) -> Option<Vec<u8>> {
+    let bytes = std::fs::read(path).ok().filter(|bytes| bytes.len() <= MAX_OCSP)?;
+    let content = match bytes.as_slice() {
+        [0x30, length, content @ ..] if usize::from(*length) == content.len() && *length < 0x80 => content,
+        [0x30, 0x81, length, content @ ..] if usize::from(*length) == content.len() => content,
+        [0x30, 0x82, high, low, content @ ..]
+            if usize::from(*high) << 8 | usize::from(*low) == content.len() =>
+        {
+            content
+        }
+        _ => return None,
+    };
+    (content.len() > 3 && content.starts_with(&[0x0a, 0x01, 0x00])).then_some(bytes)
 }
 
 fn read_chain(path: &Path) -> Result<(X509, Vec<X509>), LoadError> {

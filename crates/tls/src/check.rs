@@ -7,7 +7,7 @@ use seawall_config::{Diagnostics, Path};
 
 use crate::certificate::Certificate;
 use crate::context::knows_cipher;
-use crate::{CertificateInfo, MinVersion, TlsSettings};
+use crate::{CertificateInfo, MinVersion, TlsCommonSettings, TlsSettings};
 
 /// RFC 8446 section 4.6.1.
 const LONGEST_SESSION: Duration = Duration::from_secs(7 * 86_400);
@@ -23,6 +23,9 @@ impl TlsSettings {
     fn check_at_time(&self, at: &Path, out: &mut Diagnostics, now: SystemTime) {
         self.check_certificates(&at.key("certificates"), out, now);
         self.check_ciphers(&at.key("ciphers"), out);
+        if let Some(file) = &self.client_ca {
+            check_authorities(file, &at.key("client_ca"), out);
+        }
         let timeout = self.session_timeout.duration();
         if timeout > LONGEST_SESSION {
             out.error(&at.key("session_timeout"), "a TLS session may be resumed for at most 7 days")
@@ -51,6 +54,13 @@ impl TlsSettings {
             }
             match Certificate::load(settings) {
                 Ok(certificate) => {
+                    if settings.ocsp.is_some() && !certificate.info.stapled {
+                        out.warning(
+                            &here.key("ocsp"),
+                            "the file is missing or holds no successful OCSP answer in DER",
+                        )
+                        .hint("nothing is stapled until it does; `openssl ocsp -respout FILE` writes one");
+                    }
                     check_validity(&certificate.info, &here.key("cert"), out, now);
                     check_names(&certificate.info, index, &mut owners, &here.key("cert"), out);
                 }
@@ -75,6 +85,43 @@ impl TlsSettings {
         if !self.ciphers.is_empty() && self.min_version == MinVersion::Tls13 {
             out.warning(at, "the suites of TLS 1.3 are fixed, so this changes nothing")
                 .hint("remove `ciphers` or allow TLS 1.2");
+        }
+    }
+}
+
+fn check_authorities(file: &std::path::Path, at: &Path, out: &mut Diagnostics) {
+    let found =
+        std::fs::read(file).map(|pem| boring::x509::X509::stack_from_pem(&pem).unwrap_or_default().len());
+    match found {
+        Ok(0) => {
+            out.error(at, format!("`{}` holds no certificate in PEM form", file.display()))
+                .hint("the file must hold the `-----BEGIN CERTIFICATE-----` blocks of the authorities");
+        }
+        Ok(_) => {}
+        Err(error) => {
+            out.error(at, format!("cannot read `{}`: {error}", file.display()))
+                .hint("check the path and that the user Seawall runs as may read the file");
+        }
+    }
+}
+
+impl TlsCommonSettings {
+    /// Reports every problem.
+    pub fn check(&self, at: &Path, out: &mut Diagnostics) {
+        if !self.watch.is_zero() && self.watch.duration() < Duration::from_millis(100) {
+            out.error(&at.key("watch"), "the files are looked at no more often than each 100ms")
+                .hint("10s is the default; `0s` switches it off");
+        }
+        let rotation = self.ticket_rotation.duration();
+        if rotation < Duration::from_secs(60) || rotation > LONGEST_SESSION {
+            out.error(&at.key("ticket_rotation"), "a ticket key is used for 1m to 7d")
+                .hint("12h is the default");
+        }
+        if let Some(file) = &self.ticket_keys
+            && file.parent().is_none_or(|folder| !folder.as_os_str().is_empty() && !folder.is_dir())
+        {
+            out.error(&at.key("ticket_keys"), format!("the folder of `{}` does not exist", file.display()))
+                .hint("make it, writable for the user Seawall runs as; /var/lib/seawall is a good place");
         }
     }
 }

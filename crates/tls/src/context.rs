@@ -1,15 +1,20 @@
 //! Certificates as BoringSSL contexts: one for each certificate, and one that chooses.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use boring::error::ErrorStack;
 use boring::ssl::{
     AlpnError, NameType, SniError, SslAcceptor, SslAcceptorBuilder, SslAlert, SslContext, SslMethod,
-    SslOptions, SslRef, SslSessionCacheMode, SslVersion, select_next_proto,
+    SslOptions, SslRef, SslSessionCacheMode, SslVerifyMode, SslVersion, select_next_proto,
 };
 
-use crate::certificate::{Certificate, CertificateInfo};
+use boring::x509::X509;
+use boring::x509::store::X509StoreBuilder;
+
+use crate::certificate::Certificate;
 use crate::names::NameTable;
+use crate::tickets::TicketKeys;
 use crate::{LoadError, MinVersion, TlsSettings};
 
 /// Suites for TLS 1.2 with forward secrecy and authenticated encryption only.
@@ -28,6 +33,17 @@ pub enum TlsError {
     /// A certificate cannot be used.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// The file of `client_ca`.
+    #[error("cannot use the authorities in `{path}`: {why}")]
+    ClientAuthorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The keys of session tickets.
+    #[error(transparent)]
+    Tickets(#[from] crate::TicketError),
     /// The library refused a setting.
     #[error("TLS cannot be set up: {0}")]
     Library(#[from] ErrorStack),
@@ -38,32 +54,39 @@ pub(crate) struct Contexts {
     /// The context every handshake begins with. It has the default certificate and, once the client has named a
     /// host, exchanges itself for that host's context.
     pub(crate) entry: SslContext,
-    pub(crate) certificates: Vec<CertificateInfo>,
+    pub(crate) certificates: Vec<Arc<Certificate>>,
 }
 
 impl Contexts {
     /// Loads all certificates and builds their contexts.
-    pub(crate) fn load(settings: &TlsSettings) -> Result<Self, TlsError> {
+    pub(crate) fn load(settings: &TlsSettings, tickets: &Arc<TicketKeys>) -> Result<Self, TlsError> {
+        let certificates = settings.certificates.iter().map(|one| Certificate::load(one).map(Arc::new));
+        Self::build(settings, certificates.collect::<Result<_, _>>()?, tickets)
+    }
+
+    /// The contexts of certificates that are loaded, in the order of the settings.
+    pub(crate) fn build(
+        settings: &TlsSettings,
+        certificates: Vec<Arc<Certificate>>,
+        tickets: &Arc<TicketKeys>,
+    ) -> Result<Self, TlsError> {
         let default = settings.certificates.iter().position(|c| c.default).unwrap_or(0);
         let mut names = NameTable::new(default);
-        let mut contexts = Vec::with_capacity(settings.certificates.len());
-        let mut infos = Vec::with_capacity(settings.certificates.len());
+        let mut contexts = Vec::with_capacity(certificates.len());
         let mut entry = None;
-        for (index, one) in settings.certificates.iter().enumerate() {
-            let certificate = Certificate::load(one)?;
+        for (index, certificate) in certificates.iter().enumerate() {
             for name in &certificate.info.names {
                 names.add(name, index);
             }
-            contexts.push(context(settings, &certificate)?.build().into_context());
+            contexts.push(context(settings, certificate, tickets)?.build().into_context());
             if index == default {
-                entry = Some(context(settings, &certificate)?);
+                entry = Some(context(settings, certificate, tickets)?);
             }
-            infos.push(certificate.info);
         }
         let mut entry = entry.ok_or(TlsError::NoCertificates)?;
         let table = Arc::new((names, contexts));
         entry.set_servername_callback(move |ssl, _: &mut SslAlert| choose(ssl, &table.0, &table.1));
-        Ok(Self { entry: entry.build().into_context(), certificates: infos })
+        Ok(Self { entry: entry.build().into_context(), certificates })
     }
 }
 
@@ -76,8 +99,21 @@ fn choose(ssl: &mut SslRef, names: &NameTable, contexts: &[SslContext]) -> Resul
 }
 
 /// A context with every setting of the listener and one certificate.
-fn context(settings: &TlsSettings, certificate: &Certificate) -> Result<SslAcceptorBuilder, TlsError> {
+fn context(
+    settings: &TlsSettings,
+    certificate: &Certificate,
+    tickets: &Arc<TicketKeys>,
+) -> Result<SslAcceptorBuilder, TlsError> {
     let mut builder = builder(settings)?;
+    if settings.session_tickets {
+        tickets.install(&mut builder);
+    }
+    if let Some(authorities) = &settings.client_ca {
+        ask_for_certificates(&mut builder, authorities)?;
+    }
+    if let Some(answer) = &certificate.ocsp {
+        staple(&mut builder, answer);
+    }
     let library = |source| TlsError::Load(LoadError::Library { path: certificate.info.path.clone(), source });
     builder.set_certificate(&certificate.leaf).map_err(library)?;
     builder.set_private_key(&certificate.key).map_err(library)?;
@@ -111,6 +147,40 @@ fn builder(settings: &TlsSettings) -> Result<SslAcceptorBuilder, ErrorStack> {
     }
     set_session_timeout(&mut builder, settings.session_timeout.duration().as_secs());
     Ok(builder)
+}
+
+/// Clients without a certificate of one of the authorities are refused in the handshake.
+fn ask_for_certificates(builder: &mut SslAcceptorBuilder, authorities: &Path) -> Result<(), TlsError> {
+    let load = |why| TlsError::ClientAuthorities { path: authorities.to_owned(), why };
+    let pem = std::fs::read(authorities).map_err(|error| load(error.to_string()))?;
+    let list = X509::stack_from_pem(&pem).map_err(|error| load(error.to_string()))?;
+    if list.is_empty() {
+        return Err(load("it holds no certificate in PEM form".into()));
+    }
+    let mut store = X509StoreBuilder::new()?;
+    for authority in list {
+        builder.add_client_ca(&authority)?;
+        store.add_cert(authority)?;
+    }
+    builder.set_cert_store_builder(store);
+    builder.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
+    // A session is resumed only where the same authorities were asked for (the library wants a name for that).
+    builder.set_session_id_context(&boring::sha::sha256(&pem))?;
+    Ok(())
+}
+
+/// The answer goes to clients that ask for one (RFC 6066 section 8).
+fn staple(builder: &mut SslAcceptorBuilder, answer: &[u8]) {
+    // SAFETY: the builder owns the context for the length of the call, and the library copies the bytes.
+    let taken = unsafe {
+        pingora_boringssl::ssl_sys::SSL_CTX_set_ocsp_response(builder.as_ptr(), answer.as_ptr(), answer.len())
+    };
+    if taken != 1 {
+        log::warn!(
+            "an OCSP answer of {} bytes is not stapled: the library has no memory for it",
+            answer.len()
+        );
+    }
 }
 
 fn set_session_timeout(builder: &mut SslAcceptorBuilder, seconds: u64) {

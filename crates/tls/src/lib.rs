@@ -10,8 +10,12 @@ mod check;
 mod context;
 mod names;
 mod settings;
+mod tickets;
+mod watched;
 
-pub use acceptor::{HandshakeFailure, HandshakeInfo, TlsAcceptor, handshake_info};
+pub use acceptor::{HandshakeFailure, HandshakeInfo, PreparedTls, TlsAcceptor, handshake_info};
 pub use certificate::{CertificateInfo, LoadError};
 pub use context::TlsError;
-pub use settings::{CertificateSettings, MinVersion, TlsSettings};
+pub use settings::{CertificateSettings, MinVersion, TlsCommonSettings, TlsSettings};
+pub use tickets::{TicketError, TicketKeys};
+pub use watched::CertificateChange;

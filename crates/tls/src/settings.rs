@@ -11,12 +11,15 @@ use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// TLS of a listener.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsSettings {
     /// The certificates. Which one a client gets is decided by the name it asks for (SNI): first an equal name,
     /// then a wildcard for one label, else the default certificate.
     pub certificates: Vec<CertificateSettings>,
+    /// File with the authorities (PEM) of clients: only those with a certificate that one of them signed get in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
     /// Oldest version spoken: `1.2` or `1.3`. Clients that only speak older ones are refused.
     pub min_version: MinVersion,
     /// Cipher suites for TLS 1.2, by their OpenSSL names. Empty: ECDHE with AES-GCM or ChaCha20. Those of TLS
@@ -24,7 +27,7 @@ pub struct TlsSettings {
     pub ciphers: OneOrMany<String>,
     /// Offer HTTP/2 (ALPN `h2`) beside HTTP/1.1.
     pub http2: bool,
-    /// Let clients resume sessions with tickets. The keys of the tickets change by themselves every two days.
+    /// Let clients resume sessions with tickets. Their keys are those of `tls.ticket_keys`.
     pub session_tickets: bool,
     /// How long a session can be resumed. At most seven days (RFC 8446 section 4.6.1).
     pub session_timeout: Span,
@@ -34,6 +37,7 @@ impl Default for TlsSettings {
     fn default() -> Self {
         Self {
             certificates: Vec::new(),
+            client_ca: None,
             min_version: MinVersion::Tls12,
             ciphers: OneOrMany::default(),
             http2: true,
@@ -43,14 +47,41 @@ impl Default for TlsSettings {
     }
 }
 
+/// What the TLS of all listeners has in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsCommonSettings {
+    /// How often the files of certificates, keys and OCSP answers are looked at. A pair that changed and is valid is
+    /// used for new handshakes at once, without a reload; one that is not (half written, a key that does not match, dates
+    /// that do not hold) is told in the log and in `seawall_tls_certificate_stale`, and the one before stays. `0s`
+    /// switches it off.
+    pub watch: Span,
+    /// File with the keys of session tickets, mode 0600, made when missing: with it clients resume their sessions
+    /// across restarts and upgrades. Unset: the keys live as long as the process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ticket_keys: Option<PathBuf>,
+    /// How often a new ticket key is made. Older ones open tickets until no session of theirs can be resumed any more.
+    pub ticket_rotation: Span,
+}
+
+impl Default for TlsCommonSettings {
+    fn default() -> Self {
+        Self { watch: Span::secs(10), ticket_keys: None, ticket_rotation: Span::secs(12 * 3600) }
+    }
+}
+
 /// One certificate with its key.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CertificateSettings {
     /// File with the certificate and the intermediate ones after it, PEM.
     pub cert: PathBuf,
     /// File with the private key, PEM, not encrypted.
     pub key: PathBuf,
+    /// File with the OCSP answer to staple, DER, kept up to date by whoever renews the certificate. It is looked at
+    /// like the certificate; while it is missing or not one, nothing is stapled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ocsp: Option<PathBuf>,
     /// Give this certificate to clients that ask for no name or for one that no certificate has. Without it the
     /// first certificate is the default.
     #[serde(default)]

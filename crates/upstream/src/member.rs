@@ -7,6 +7,8 @@ use parking_lot::Mutex;
 use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::upstreams::peer::HttpPeer;
 
+use crate::overrides::Override;
+
 /// Names one server of one pool for as long as it is in the pool. Never used again for another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerId(pub(crate) u32);
@@ -51,6 +53,8 @@ pub(crate) struct Member {
     pub(crate) weight: u32,
     pub(crate) backup: bool,
     pub(crate) drained: bool,
+    /// What was ordered at run time and went into `weight` and `drained`.
+    pub(crate) ordered: Override,
     /// Requests it may have in flight; `u32::MAX` for no limit.
     pub(crate) capacity: u32,
     pub(crate) live: Arc<Live>,

@@ -13,7 +13,7 @@ use pingora_load_balancing::Backend;
 use pingora_load_balancing::discovery::ServiceDiscovery;
 
 use crate::Address;
-use crate::member::{Live, Member, ServerId};
+use crate::member::{Member, ServerId};
 use crate::members::Members;
 use crate::names::Name;
 use crate::pool::Pool;
@@ -36,21 +36,23 @@ impl ServiceDiscovery for Listed {
 impl Pool {
     /// Takes over what the names resolve to now. Servers that stay keep their counters and their health.
     pub(crate) fn refresh(&self) {
+        self.refresh_from(&self.members.load_full());
+    }
+
+    /// The same, with what `old` knew of the servers.
+    pub(crate) fn refresh_from(&self, old: &Members) {
         let _one_at_a_time = self.refreshing.lock();
-        let old = self.members.load_full();
         let all: Vec<Arc<Member>> = self
             .wanted()
             .into_iter()
-            .map(|(source, address)| {
-                let known = old.find(&address).filter(|member| member.source == source).cloned();
-                known.unwrap_or_else(|| Arc::new(self.member(source, address)))
-            })
+            .map(|(source, address)| Arc::new(self.member(source, address, old)))
             .collect();
         self.listed.0.store(Arc::new(all.iter().map(|member| backend(member)).collect()));
         // Our discovery only reads a list, so this never waits and never fails.
         if !matches!(self.backends.update(|_| ()).now_or_never(), Some(Ok(()))) {
             log::error!("upstream {}: the health registry did not take the new servers", self.name);
         }
+        self.seed.sow(&self.backends);
         let with_ring = self.settings.balance == Balance::ConsistentHash;
         self.members.store(Arc::new(Members::new(all, with_ring)));
         self.take_over_health();
@@ -94,24 +96,31 @@ impl Pool {
         }
     }
 
-    fn member(&self, source: usize, address: SocketAddr) -> Member {
+    fn member(&self, source: usize, address: SocketAddr, old: &Members) -> Member {
         let server = &self.settings.servers[source];
         let capacity = self.settings.max_connections;
+        let name: Arc<str> = server.address.to_string().into();
+        let ordered = self.overrides.of(&name, &address);
+        let known = old.find(&address);
+        // The same server of the same pool keeps its number, so that a request that goes on does not try it twice.
+        let id = known.filter(|member| member.source == source).map(|member| member.id);
         Member {
-            id: ServerId(self.next_id.fetch_add(1, Ordering::Relaxed)),
+            id: id.unwrap_or_else(|| ServerId(self.next_id.fetch_add(1, Ordering::Relaxed))),
             source,
-            name: server.address.to_string().into(),
             peer: self.factory.peer(address.clone(), self.settings.server_name(&server.address)),
+            name,
             address,
-            weight: server.weight.max(1),
+            weight: ordered.weight.unwrap_or(server.weight).max(1),
             backup: server.backup,
-            drained: server.drain,
+            drained: ordered.drain.unwrap_or(server.drain),
+            ordered,
             capacity: if capacity == 0 { u32::MAX } else { capacity },
-            live: Arc::new(Live::default()),
+            live: known.map_or_else(Arc::default, |member| Arc::clone(&member.live)),
         }
     }
 }
 
+/// The registry only keeps health: with the weight in it, a server would count as new whenever that changes.
 fn backend(member: &Member) -> Backend {
-    Backend { addr: member.address.clone(), weight: member.weight as usize, ext: http::Extensions::new() }
+    Backend { addr: member.address.clone(), weight: 1, ext: http::Extensions::new() }
 }

@@ -36,6 +36,13 @@ impl Name {
         Self { source, host: host.to_owned(), port, state: Mutex::default() }
     }
 
+    /// Takes over what a pool before knew about the same name, so that its servers are there at once.
+    pub(crate) fn inherit(&self, old: &Self) {
+        if self.host == old.host {
+            self.state.lock().clone_from(&old.state());
+        }
+    }
+
     pub(crate) fn state(&self) -> NameState {
         self.state.lock().clone()
     }

@@ -35,6 +35,12 @@ impl PeerFactory {
         Ok(Self { tls: tls.is_some(), credentials, options, group_key })
     }
 
+    /// Whether the TLS files that `settings` name hold what they held when this was made.
+    pub(crate) fn has_credentials_of(&self, settings: &UpstreamSettings) -> bool {
+        let now = settings.tls().map(Credentials::load).transpose();
+        now.is_ok_and(|now| now.unwrap_or_default().fingerprint == self.credentials.fingerprint)
+    }
+
     /// A peer at a resolved address. `name` is what its certificate must be for: without one Pingora sends no SNI and
     /// checks nothing (connectors/tls/boringssl_openssl/mod.rs:176), so the pool refuses to be built.
     pub(crate) fn peer(&self, address: SocketAddr, name: Option<&str>) -> HttpPeer {

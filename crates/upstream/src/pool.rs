@@ -1,5 +1,6 @@
 //! A pool of servers: who is in it, who is healthy, who takes the next request.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -20,10 +21,12 @@ use crate::member::{Member, ServerId};
 use crate::members::Members;
 use crate::membership::Listed;
 use crate::names::Name;
+use crate::overrides::{NoSuchServer, Override, Overrides};
 use crate::peers::PeerFactory;
 use crate::probe::Probe;
 use crate::resolver::Resolve;
 use crate::retry::RetryPolicy;
+use crate::seed::Seed;
 use crate::select::{HashSource, SelectRequest, Strategy};
 use crate::selected::Selected;
 use crate::settings::{Balance, HashSettings, HealthSettings, Protocol, UpstreamSettings};
@@ -84,6 +87,8 @@ pub struct Pool {
     host: Option<HeaderValue>,
     pub(crate) next_id: AtomicU32,
     pub(crate) refreshing: Mutex<()>,
+    pub(crate) overrides: Overrides,
+    pub(crate) seed: Arc<Seed>,
 }
 
 impl Pool {
@@ -92,6 +97,21 @@ impl Pool {
     /// # Errors
     /// When the settings cannot work, such as a TLS file that cannot be read.
     pub fn new(
+        name: &str,
+        settings: &UpstreamSettings,
+        resolver: Arc<dyn Resolve>,
+    ) -> Result<Self, PoolError> {
+        Self::replacing(None, name, settings, resolver)
+    }
+
+    /// A pool that takes over from `old`: servers that are in both keep their health, their counts, their resolved
+    /// addresses and what was ordered for them at run time. A server whose own entry in the settings changed loses its
+    /// orders: the file is newer. `old` stays usable for the requests that still hold it.
+    ///
+    /// # Errors
+    /// As [`Pool::new`].
+    pub fn replacing(
+        old: Option<&Self>,
         name: &str,
         settings: &UpstreamSettings,
         resolver: Arc<dyn Resolve>,
@@ -107,8 +127,9 @@ impl Pool {
         let members = Arc::new(ArcSwap::from_pointee(Members::default()));
         let listed = Listed::default();
         let mut backends = Backends::new(Box::new(listed.clone()));
+        let seed = Arc::<Seed>::default();
         if let Some(health) = &settings.health {
-            backends.set_health_check(Box::new(probe(name, health, settings, &members)?));
+            backends.set_health_check(Box::new(probe(name, health, settings, &members, &seed)?));
         }
         let pool = Self {
             name: name.into(),
@@ -117,8 +138,8 @@ impl Pool {
             resolver,
             backends,
             budget: RetryBudget::new(&settings.retries.budget),
-            no_server: AtomicU64::new(0),
-            full: AtomicU64::new(0),
+            no_server: AtomicU64::new(old.map_or(0, |old| old.no_server.load(Ordering::Relaxed))),
+            full: AtomicU64::new(old.map_or(0, |old| old.full.load(Ordering::Relaxed))),
             listed,
             strategy: strategy(name, settings)?,
             factory,
@@ -127,10 +148,69 @@ impl Pool {
             host,
             next_id: AtomicU32::new(0),
             refreshing: Mutex::new(()),
+            overrides: Overrides::default(),
+            seed,
             settings: settings.clone(),
         };
-        pool.refresh();
+        match old {
+            Some(old) => pool.inherit(old),
+            None => pool.refresh(),
+        }
         Ok(pool)
+    }
+
+    fn inherit(&self, old: &Self) {
+        for name in &self.names {
+            if let Some(known) = old.names.iter().find(|known| known.host == name.host) {
+                name.inherit(known);
+            }
+        }
+        let members = old.members.load_full();
+        self.overrides.inherit(&old.overrides, |server| {
+            let entry = |settings: &UpstreamSettings| {
+                settings.servers.iter().find(|entry| entry.address.to_string() == server).cloned()
+            };
+            entry(&self.settings).is_some_and(|new| entry(&old.settings) == Some(new))
+        });
+        self.next_id.store(old.next_id.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.seed.take(members.all.iter().filter(|member| !member.healthy()));
+        self.refresh_from(&members);
+    }
+
+    /// Whether it is what `settings` describe, files of keys and authorities included, so that there is no need to
+    /// replace it.
+    #[must_use]
+    pub fn is_built_from(&self, settings: &UpstreamSettings) -> bool {
+        self.settings == *settings && self.factory.has_credentials_of(settings)
+    }
+
+    /// Orders for a server at run time, over what the settings say. `server` is its name in the settings, or one of
+    /// the addresses that a name resolved to. An empty [`Override`] takes the orders back.
+    ///
+    /// # Errors
+    /// [`NoSuchServer`] when no server is called so; nothing changed then.
+    pub fn order(&self, server: &str, order: Override) -> Result<(), NoSuchServer> {
+        let members = self.members.load_full();
+        let known = self.settings.servers.iter().any(|entry| entry.address.to_string() == server)
+            || members.all.iter().any(|member| member.address.to_string() == server);
+        if !known {
+            return Err(NoSuchServer);
+        }
+        self.overrides.set(server, order);
+        self.refresh();
+        Ok(())
+    }
+
+    /// Every order there is, by server.
+    #[must_use]
+    pub fn orders(&self) -> BTreeMap<String, Override> {
+        self.overrides.all()
+    }
+
+    /// What is ordered for a server now.
+    #[must_use]
+    pub fn ordered(&self, server: &str) -> Override {
+        self.overrides.get(server)
     }
 
     /// The name of the upstream.
@@ -268,8 +348,9 @@ fn probe(
     health: &HealthSettings,
     settings: &UpstreamSettings,
     members: &Arc<ArcSwap<Members>>,
+    seed: &Arc<Seed>,
 ) -> Result<Probe, PoolError> {
-    Probe::new(pool.into(), health, settings, Arc::clone(members))
+    Probe::new(pool.into(), health, settings, Arc::clone(members), Arc::clone(seed))
         .ok_or_else(|| wrong(pool, "`health.http.method` is not a method; write one such as GET"))
 }
 

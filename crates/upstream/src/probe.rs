@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use crate::floor::TlsFloor;
 use crate::member::Member;
 use crate::members::Members;
+use crate::seed::Seed;
 use crate::settings::{HealthSettings, StatusRange, UpstreamSettings};
 
 /// An error text longer than this helps nobody in a status page.
@@ -41,6 +42,7 @@ pub(crate) struct Probe {
     healthy_threshold: usize,
     unhealthy_threshold: usize,
     permits: Semaphore,
+    seed: Arc<Seed>,
 }
 
 enum Question {
@@ -65,6 +67,7 @@ impl Probe {
         health: &HealthSettings,
         settings: &UpstreamSettings,
         members: Arc<ArcSwap<Members>>,
+        seed: Arc<Seed>,
     ) -> Option<Self> {
         let question = match health.http.as_deref() {
             None => Question::Connect(TransportConnector::new(None)),
@@ -88,6 +91,7 @@ impl Probe {
             healthy_threshold: health.healthy_threshold as usize,
             unhealthy_threshold: health.unhealthy_threshold as usize,
             permits: Semaphore::new(health.max_parallel as usize),
+            seed,
         })
     }
 
@@ -175,6 +179,11 @@ impl HttpQuestion {
 #[async_trait]
 impl HealthCheck for Probe {
     async fn check(&self, target: &Backend) -> Result<()> {
+        match self.seed.says(&target.addr) {
+            Some(true) => return Ok(()),
+            Some(false) => return Error::e_explain(ErrorType::ConnectError, "unhealthy before the reload"),
+            None => {}
+        }
         // Gone since the round began: there is nobody to report on.
         let Some(member) = self.members.load().find(&target.addr).cloned() else { return Ok(()) };
         self.wait_for_turn(&member).await;
@@ -202,6 +211,10 @@ impl HealthCheck for Probe {
     }
 
     fn health_threshold(&self, success: bool) -> usize {
-        if success { self.healthy_threshold } else { self.unhealthy_threshold }
+        match (self.seed.is_sowing(), success) {
+            (true, _) => 1,
+            (false, true) => self.healthy_threshold,
+            (false, false) => self.unhealthy_threshold,
+        }
     }
 }

@@ -26,6 +26,22 @@ impl Pool {
         }
     }
 
+    /// Resolves the names that never were, once, so that a pool can have its servers before requests meet it. Waits at
+    /// most `dns.timeout`. Returns the names that still have no address.
+    pub async fn resolve_new_names(&self) -> Vec<String> {
+        let new = self.names.iter().filter(|name| name.state().last_success.is_none());
+        join_all(new.map(|name| self.resolve(name))).await;
+        let missing = self.names.iter().filter(|name| name.state().addresses.is_empty());
+        missing.map(|name| name.host.clone()).collect()
+    }
+
+    /// Checks every server once, when there are checks, so that requests need not find out who is down.
+    pub async fn check_now(&self) {
+        if self.settings.health.is_some() {
+            self.check_once().await;
+        }
+    }
+
     /// Resolves one name again and again.
     async fn follow(&self, name: &Name) {
         loop {

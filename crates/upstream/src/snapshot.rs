@@ -7,6 +7,7 @@ use pingora_core::protocols::l4::socket::SocketAddr;
 
 use crate::member::Member;
 use crate::names::Name;
+use crate::overrides::Override;
 use crate::pool::Pool;
 
 /// The state of a pool at one moment.
@@ -45,6 +46,8 @@ pub struct ServerSnapshot {
     pub backup: bool,
     /// Its share.
     pub weight: u32,
+    /// What was ordered at run time, over the settings.
+    pub ordered: Override,
     /// Requests in flight.
     pub in_flight: u32,
     /// Times it was chosen since the start.
@@ -118,6 +121,7 @@ fn server(member: &Member) -> ServerSnapshot {
         drained: member.drained,
         backup: member.backup,
         weight: member.weight,
+        ordered: member.ordered,
         in_flight: member.in_flight(),
         selected: live.selected.load(Ordering::Relaxed),
         answered: live.answered.load(Ordering::Relaxed),

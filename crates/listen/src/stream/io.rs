@@ -55,7 +55,7 @@ impl DoorStream {
         if outcome.is_ready() {
             return outcome;
         }
-        let cut = ready!(self.output.poll_deadline(cx, &self.gate.deadlines));
+        let cut = ready!(self.output.poll_deadline(cx, &self.deadlines));
         self.cut(cut);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, cut.label())))
     }

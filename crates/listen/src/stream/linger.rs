@@ -27,7 +27,7 @@ impl Drop for DoorStream {
             && let Some(lingering) = self.gate.begin_linger()
         {
             let transport = mem::replace(&mut self.transport, Transport::Gone);
-            let time = self.gate.deadlines.linger;
+            let time = self.deadlines.linger;
             let place = self.place.take();
             runtime.spawn(tokio::time::timeout(time, linger(transport, place, lingering)));
         }
@@ -42,7 +42,7 @@ impl DoorStream {
             Answered::Head => true,
             Answered::Body => self.state.phase() == Phase::Body,
         };
-        unread && !self.reading.ended && !self.gate.deadlines.linger.is_zero()
+        unread && !self.reading.ended && !self.deadlines.linger.is_zero()
     }
 }
 

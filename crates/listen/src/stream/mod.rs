@@ -25,7 +25,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pingora_core::protocols::ALPN;
 use pingora_core::protocols::Ssl as _;
-use seawall_guard::{Admission, ConnectionState};
+use seawall_guard::{Admission, ConnectionState, Deadlines};
 
 use crate::door::Entrance;
 use crate::gate::Gate;
@@ -39,6 +39,8 @@ pub struct DoorStream {
     transport: Transport,
     state: Arc<ConnectionState>,
     gate: Arc<Gate>,
+    /// Those it began with; a reload changes only later connections.
+    deadlines: Arc<Deadlines>,
     entrance: Arc<Entrance>,
     /// Held for the length of the connection, lingering included.
     place: Option<Place>,
@@ -97,6 +99,7 @@ impl DoorStream {
             place: Some(place),
             transport,
             state,
+            deadlines: gate.deadlines(),
             gate,
             replay: Bytes::new(),
             multiplexed,

@@ -70,10 +70,7 @@ impl DoorStream {
         let phase = self.state.phase();
         self.reading.enter(phase);
         // Whoever reads on has found no end of the head in what it got.
-        if phase == Phase::Head
-            && !self.multiplexed
-            && self.reading.head_bytes >= self.gate.deadlines.max_head
-        {
+        if phase == Phase::Head && !self.multiplexed && self.reading.head_bytes >= self.deadlines.max_head {
             return Poll::Ready(Err(self.refuse_head(cx, Cut::HeadTooLarge)));
         }
         let before = buf.filled().len();
@@ -128,7 +125,7 @@ impl DoorStream {
 
     /// Nothing to read now: how long may that last?
     fn poll_read_deadline(&mut self, cx: &mut Context<'_>, phase: Phase) -> Poll<io::Result<()>> {
-        let deadlines = &self.gate.deadlines;
+        let deadlines = &self.deadlines;
         let reading = &mut self.reading;
         let cut = match phase {
             Phase::Idle => {

@@ -28,7 +28,7 @@ fn issue(folder: &Path, name: &str) -> CertificateSettings {
     let (cert_path, key_path) = (folder.join(format!("{file}.pem")), folder.join(format!("{file}.key")));
     fs::write(&cert_path, cert.pem()).unwrap();
     fs::write(&key_path, key.serialize_pem()).unwrap();
-    CertificateSettings { cert: cert_path, key: key_path, default: false }
+    CertificateSettings { cert: cert_path, key: key_path, ocsp: None, default: false }
 }
 
 /// A TLS listener with certificates for three names; `yaml` for the rest.

@@ -1,5 +1,7 @@
 //! Is the head lawful and within limits, who is asking, and under which id.
 
+use std::sync::atomic::Ordering;
+
 use pingora_error::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use seawall_guard::head::{HeadFault, check_h1, check_h2};
@@ -55,9 +57,11 @@ fn check_head(session: &mut Session, ctx: &Context) -> Result<(), HeadFault> {
 fn set_timeouts(session: &mut Session, ctx: &Context) {
     let deadlines = &ctx.plan.limits.deadlines;
     let downstream = session.as_downstream_mut();
-    // Left off where Pingora has found that the client wants no more: `close`, or HTTP/1.0 without `keep-alive`.
+    // Left off where Pingora has found that the client wants no more: `close`, or HTTP/1.0 without `keep-alive`. A client
+    // that is told to close opens its next connection where requests are still taken.
     if downstream.get_keepalive().is_some() {
-        downstream.set_keepalive(Some(deadlines.idle.as_secs().max(1)));
+        let draining = ctx.plan.draining.load(Ordering::Relaxed);
+        downstream.set_keepalive((!draining).then(|| deadlines.idle.as_secs().max(1)));
     }
     downstream.set_read_timeout(Some(deadlines.body));
     downstream.set_write_timeout(Some(deadlines.write));

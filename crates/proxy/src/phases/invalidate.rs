@@ -73,7 +73,7 @@ pub(crate) fn named<'p>(plan: &'p Plan, host: &str, origin: &Origin<'_>, target:
 }
 
 /// The key that a GET has by what was learned from No-Vary-Search, when that is another one.
-fn searched(plan: &Plan, named: &Named<'_>, origin: &Origin<'_>) -> Option<CacheKey> {
+pub(crate) fn searched(plan: &Plan, named: &Named<'_>, origin: &Origin<'_>) -> Option<CacheKey> {
     let policy = named.route.cache.as_ref()?;
     let target = named.target.as_bytes();
     let learned = plan.cache.search.find(origin.scheme, origin.authority, &policy.key().target(target))?;

@@ -28,6 +28,9 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
+    if response.status != StatusCode::SWITCHING_PROTOCOLS {
+        farewell(session, ctx);
+    }
     classify(session, ctx);
     note_cache(session, ctx);
     let phase = session.cache.phase();
@@ -112,6 +115,13 @@ fn classify(session: &Session, ctx: &mut Context) {
             }
         }
     };
+}
+
+/// Tells an HTTP/1 client of a process that is about to end to connect anew, with the answer it waited for.
+pub(crate) fn farewell(session: &mut Session, ctx: &Context) {
+    if ctx.plan.draining.load(std::sync::atomic::Ordering::Relaxed) {
+        session.set_keepalive(None);
+    }
 }
 
 /// The last touches, the same for every response, also for those Seawall makes itself.

@@ -40,6 +40,9 @@ fn summary(settings: &Settings, file: &str) -> String {
     if let Some(address) = settings.metrics.as_ref().and_then(|metrics| metrics.address()) {
         let _ = writeln!(text, "  {address}  metrics");
     }
+    if let Some(address) = settings.admin.as_ref().and_then(|admin| admin.listen.as_ref()) {
+        let _ = writeln!(text, "  {address}  control API");
+    }
     let _ = writeln!(
         text,
         "cache\n  {} of memory, objects up to {}",
@@ -62,13 +65,10 @@ fn summary(settings: &Settings, file: &str) -> String {
             let _ = writeln!(text, "    {} -> {}", route.label(), action(route));
         }
     }
-    let file_limit = seawall_guard::raise_file_limit().unwrap_or(0);
-    let wanted = settings.limits.max_connections.map_or(0, u64::from) * 2;
-    if wanted > file_limit {
-        let _ = writeln!(
-            text,
-            "\nThe limit of open files is {file_limit}; max_connections may need {wanted}. Raise it (LimitNOFILE=, ulimit -n)."
-        );
+    if let Ok(limit) = seawall_guard::raise_file_limit()
+        && let Some(complaint) = crate::resources::complaint(settings, limit)
+    {
+        let _ = writeln!(text, "\nwarning: {complaint}");
     }
     text
 }

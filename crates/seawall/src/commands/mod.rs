@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod reference;
+mod remote;
 mod run;
 
 use std::process::ExitCode;
@@ -15,6 +16,12 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Run(file) => run::run(&file.config),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Status(args) => remote::status(&args),
+        Command::Pools(args) => remote::pools(&args),
+        Command::Purge(args) => remote::purge(&args),
+        Command::Reload(args) => remote::reload(&args),
+        Command::Upgrade(args) => remote::upgrade(&args),
+        Command::Stop(args) => remote::stop(&args),
         Command::Reference(args) => reference::markdown(args.of),
         Command::Schema => reference::schema(),
     };

@@ -1,4 +1,4 @@
-//! The listener of the metrics: `GET /metrics` and `GET /healthz`.
+//! The listener of the metrics: `GET /metrics`, and for probes `/livez` (also `/healthz`) and `/readyz`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,13 +33,22 @@ impl MetricsApp {
     }
 
     async fn answer(&self, method: &Method, path: &str) -> Answer {
-        let known = matches!(path, "/metrics" | "/healthz");
+        let known = matches!(path, "/metrics" | "/healthz" | "/livez" | "/readyz");
         match (known, method) {
-            (false, _) => Answer::plain(StatusCode::NOT_FOUND, "not found; try /metrics or /healthz\n"),
+            (false, _) => {
+                Answer::plain(StatusCode::NOT_FOUND, "not found; try /metrics, /livez or /readyz\n")
+            }
             (true, &Method::GET | &Method::HEAD) if path == "/metrics" => self.scrape().await,
+            (true, &Method::GET | &Method::HEAD) if path == "/readyz" => self.ready(),
             (true, &Method::GET | &Method::HEAD) => Answer::plain(StatusCode::OK, "ok\n"),
             (true, _) => Answer::plain(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
         }
+    }
+
+    fn ready(&self) -> Answer {
+        let (ready, state) = self.metrics.readiness();
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        Answer::plain(status, &format!("{state}\n"))
     }
 
     async fn scrape(&self) -> Answer {

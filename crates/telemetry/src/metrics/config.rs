@@ -33,22 +33,42 @@ pub(super) struct ConfigMetrics {
     loaded: Mutex<Option<Loaded>>,
     accepted: AtomicU64,
     refused: AtomicU64,
+    last: Mutex<Option<(SystemTime, bool)>>,
 }
 
 impl ConfigMetrics {
     pub(super) fn new(build: BuildInfo) -> Self {
-        Self { build, loaded: Mutex::new(None), accepted: AtomicU64::new(0), refused: AtomicU64::new(0) }
+        Self {
+            build,
+            loaded: Mutex::new(None),
+            accepted: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            last: Mutex::new(None),
+        }
     }
 
     pub(super) fn loaded(&self, generation: u64, took: Duration) {
         *self.loaded.lock() = Some(Loaded { generation, at: SystemTime::now(), took });
+        *self.last.lock() = Some((SystemTime::now(), true));
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn refused(&self) {
+        *self.last.lock() = Some((SystemTime::now(), false));
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 }
+
+static LAST_AT: Spec<0> = Spec::gauge(
+    "seawall_config_last_load_timestamp_seconds",
+    "When a configuration was last read, whether it was taken or refused.",
+    [],
+);
+static LAST_OK: Spec<0> = Spec::gauge(
+    "seawall_config_last_load_successful",
+    "Whether it was taken; 0 while the file on disk is one that was refused.",
+    [],
+);
 
 static GENERATION: Spec<0> =
     Spec::gauge("seawall_config_generation", "The number of the configuration in effect.", []);
@@ -64,7 +84,7 @@ static BUILD: Spec<3> = Spec::gauge(
 );
 
 pub(super) fn specs() -> Specs {
-    vec![&GENERATION, &LOADED_AT, &LOAD_DURATION, &LOADS, &BUILD]
+    vec![&GENERATION, &LOADED_AT, &LOAD_DURATION, &LOADS, &LAST_AT, &LAST_OK, &BUILD]
 }
 
 pub(super) fn read(config: &ConfigMetrics, out: &mut Families) {
@@ -73,6 +93,11 @@ pub(super) fn read(config: &ConfigMetrics, out: &mut Families) {
         out.single(&GENERATION, loaded.generation);
         out.single(&LOADED_AT, unix_seconds(loaded.at));
         out.single(&LOAD_DURATION, loaded.took);
+    }
+    let last = *config.last.lock();
+    if let Some((at, ok)) = last {
+        out.single(&LAST_AT, unix_seconds(at));
+        out.single(&LAST_OK, ok);
     }
     let mut family = out.family(&LOADS);
     family.sample(["ok"], config.accepted.load(Ordering::Relaxed));

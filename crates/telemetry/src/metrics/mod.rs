@@ -9,6 +9,7 @@
 
 mod app;
 mod config;
+mod control;
 mod family;
 mod histogram;
 mod labels;
@@ -29,6 +30,7 @@ use prometheus::{Registry, TextEncoder};
 
 pub use app::MetricsApp;
 pub use config::BuildInfo;
+pub use control::ReadinessSource;
 pub use family::FamilyInfo;
 pub use labels::{CacheResult, RetryReason, TlsResult, TlsVersion, UpstreamResult};
 pub use listener::{ListenerMetrics, OpenConnection};
@@ -43,6 +45,7 @@ pub use upstream::UpstreamMetrics;
 use crate::access_log::AccessLog;
 use crate::stripe::Striped;
 use config::ConfigMetrics;
+use control::ControlMetrics;
 use family::{Families, Group, Spec, Specs};
 use sources::Sources;
 use table::Table;
@@ -65,6 +68,7 @@ struct Shared {
     tunnels: Striped<AtomicI64>,
     tunnels_idle: AtomicU64,
     config: ConfigMetrics,
+    control: ControlMetrics,
     sources: Sources,
 }
 
@@ -95,12 +99,13 @@ static SUPPRESSED: Spec<0> = Spec::counter(
 type GroupPlan = (fn() -> Specs, fn(&Shared, &mut Families));
 
 /// Each becomes a collector of the registry.
-static GROUPS: [GroupPlan; 7] = [
+static GROUPS: [GroupPlan; 8] = [
     (route::specs, |shared, out| route::read(&shared.routes.all(), out)),
     (listener::specs, |shared, out| listener::read(&shared.listeners.all(), out)),
     (upstream::specs, |shared, out| upstream::read(&shared.upstreams.all(), out)),
     (sources::specs, |shared, out| sources::read(&shared.sources, out)),
     (config::specs, |shared, out| config::read(&shared.config, out)),
+    (control::specs, |shared, out| control::read(&shared.control, out)),
     (process::specs, |shared, out| process::read(shared.started, out)),
     (
         || vec![&IN_FLIGHT, &TUNNELS, &TUNNELS_IDLE, &REFUSED, &UNCACHEABLE, &SUPPRESSED],
@@ -134,6 +139,7 @@ impl Metrics {
             tunnels: Striped::default(),
             tunnels_idle: AtomicU64::new(0),
             config: ConfigMetrics::new(build),
+            control: ControlMetrics::new(),
             sources: Sources::default(),
         });
         let registry = register(&shared).expect("the families of this crate are well formed");
@@ -218,6 +224,37 @@ impl Metrics {
     /// Notes that a configuration was refused and the old one stays.
     pub fn config_refused(&self) {
         self.shared.config.refused();
+    }
+
+    /// Whether the process wants requests, and the word for its state; for `/readyz`.
+    #[must_use]
+    pub fn readiness(&self) -> (bool, &'static str) {
+        self.shared.control.readiness()
+    }
+
+    /// Who says whether the process wants requests from now on.
+    pub fn watch_readiness(&self, source: Arc<dyn ReadinessSource>) {
+        self.shared.control.watch(source);
+    }
+
+    /// Counts an answer of the control API.
+    pub fn admin_answered(&self, request: &'static str, status: u16) {
+        self.shared.control.admin_answered(request, status);
+    }
+
+    /// Counts files of a certificate that changed: `ok` when they are used, else refused.
+    pub fn certificate_renewed(&self, ok: bool) {
+        self.shared.control.renewals.inc(if ok { "ok" } else { "refused" });
+    }
+
+    /// Counts an attempt to hand over to a new process.
+    pub fn upgraded(&self, ok: bool) {
+        self.shared.control.upgrades.inc(if ok { "ok" } else { "failed" });
+    }
+
+    /// Notes whether the file of ticket keys could be used.
+    pub fn ticket_keys(&self, ok: bool) {
+        self.shared.control.tickets(ok);
     }
 
     /// Where scrapes find the pools from now on.

@@ -139,6 +139,8 @@ pub struct CertificateSample {
     pub certificate: String,
     /// When it expires, in seconds since 1970.
     pub not_after: i64,
+    /// Whether its files hold something newer that cannot be used.
+    pub stale: bool,
 }
 
 /// Where a scrape finds the certificates in use.

@@ -219,14 +219,24 @@ static PARTS_EVICTED: Spec<0> = Spec::counter(
     [],
 );
 
-static CERTIFICATES: [Column<CertificateSample, 1>; 1] = [Column::new(
-    Spec::gauge(
-        "seawall_tls_certificate_not_after_timestamp_seconds",
-        "When the certificate expires.",
-        ["certificate"],
+static CERTIFICATES: [Column<CertificateSample, 1>; 2] = [
+    Column::new(
+        Spec::gauge(
+            "seawall_tls_certificate_not_after_timestamp_seconds",
+            "When the certificate expires.",
+            ["certificate"],
+        ),
+        |certificate| certificate.not_after.real(),
     ),
-    |certificate| certificate.not_after.real(),
-)];
+    Column::new(
+        Spec::gauge(
+            "seawall_tls_certificate_stale",
+            "Whether its files hold something newer that cannot be used.",
+            ["certificate"],
+        ),
+        |certificate| certificate.stale.real(),
+    ),
+];
 
 static LINES: Spec<0> = Spec::counter("seawall_access_log_lines_total", "Lines written.", []);
 static DROPPED: Spec<0> = Spec::counter(

@@ -28,9 +28,25 @@ pub struct SeawallBuilder {
     metrics: Port,
     folder: TempDir,
     through: Vec<String>,
+    environment: Vec<(String, String)>,
+    program: PathBuf,
 }
 
 impl SeawallBuilder {
+    /// Starts another program than the one of [`binary`].
+    #[must_use]
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Display) -> Self {
+        self.environment.push((name.to_owned(), value.to_string()));
+        self
+    }
+
     /// Puts `value` wherever `%{name}` stands.
     #[must_use]
     pub fn set(mut self, name: &str, value: impl Display) -> Self {
@@ -52,20 +68,22 @@ impl SeawallBuilder {
     }
 
     fn write(&self) -> PathBuf {
-        let mut yaml = format!("metrics: {{ listen: '%{{metrics}}' }}\n{}", self.yaml);
-        for (name, value) in &self.values {
-            yaml = yaml.replace(&format!("%{{{name}}}"), value);
-        }
-        assert!(!yaml.contains("%{"), "a placeholder is left in:\n{yaml}");
+        let yaml = filled(&self.yaml, &self.values);
         let file = self.folder.path().join("seawall.yaml");
         std::fs::write(&file, yaml).or_die("write the configuration");
         file
     }
 
     fn command(&self) -> Command {
-        let mut words = self.through.iter().map(Into::into).chain([binary()]);
+        let mut words = self.through.iter().map(Into::into).chain([self.program.clone()]);
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).arg("run").arg(self.write()).env_remove("SEAWALL_CONFIG");
+        command
+            .args(words)
+            .arg("run")
+            .arg(self.write())
+            .env_remove("SEAWALL_CONFIG")
+            .env_remove("NOTIFY_SOCKET");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -92,7 +110,14 @@ impl SeawallBuilder {
                 used.iter().chain([&self.metrics.addr()]).all(|address| TcpStream::connect(address).is_ok());
             if all { Ok(()) } else { Err(child.stderr()) }
         });
-        Seawall { child, addresses: used, metrics: self.metrics, ports: self.ports, folder: self.folder }
+        Seawall {
+            child,
+            addresses: used,
+            metrics: self.metrics,
+            ports: self.ports,
+            folder: self.folder,
+            values: self.values,
+        }
     }
 
     /// Starts what must not start, and waits for its end.
@@ -105,6 +130,16 @@ impl SeawallBuilder {
     }
 }
 
+/// `yaml` with the values in their places and a metrics listener in front.
+fn filled(yaml: &str, values: &BTreeMap<String, String>) -> String {
+    let mut yaml = format!("metrics: {{ listen: '%{{metrics}}' }}\n{yaml}");
+    for (name, value) in values {
+        yaml = yaml.replace(&format!("%{{{name}}}"), value);
+    }
+    assert!(!yaml.contains("%{"), "a placeholder is left in:\n{yaml}");
+    yaml
+}
+
 /// A running seawall; it ends with the test.
 #[derive(Debug)]
 pub struct Seawall {
@@ -113,6 +148,7 @@ pub struct Seawall {
     metrics: Port,
     ports: Vec<Port>,
     folder: TempDir,
+    values: BTreeMap<String, String>,
 }
 
 impl Seawall {
@@ -128,7 +164,16 @@ impl Seawall {
         values.insert("dir".to_owned(), folder.path().display().to_string());
         let (yaml, metrics) = (yaml.to_owned(), Port::reserve());
         values.insert("metrics".to_owned(), metrics.addr());
-        SeawallBuilder { yaml, values, ports, metrics, folder, through: Vec::new() }
+        SeawallBuilder {
+            yaml,
+            values,
+            ports,
+            metrics,
+            folder,
+            through: Vec::new(),
+            environment: Vec::new(),
+            program: binary(),
+        }
     }
 
     /// The address of a listener, in the order of `%{port}`, `%{port2}`, `%{port3}`.
@@ -141,6 +186,46 @@ impl Seawall {
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The file of its configuration.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("seawall.yaml")
+    }
+
+    /// Puts another configuration into its file, with the same values for the placeholders. Nobody reads it until
+    /// told to.
+    ///
+    /// # Panics
+    /// It cannot be written.
+    pub fn rewrite(&self, yaml: &str) {
+        let beside = self.folder.path().join("seawall.yaml.new");
+        std::fs::write(&beside, filled(yaml, &self.values)).or_die("write a configuration");
+        std::fs::rename(&beside, self.file()).or_die("put a configuration into its place");
+    }
+
+    /// Runs `seawall COMMAND …` against the control API at `%{dir}/admin.sock`.
+    ///
+    /// # Panics
+    /// It does not end.
+    #[must_use]
+    pub fn control(&self, arguments: &[&str]) -> Finished {
+        let mut command = Command::new(binary());
+        command.args(arguments).env_remove("SEAWALL_CONFIG");
+        command.env("SEAWALL_ADMIN", format!("unix:{}", self.folder.path().join("admin.sock").display()));
+        Child::spawn(command).wait(DEADLINE * 4)
+    }
+
+    /// The address of the metrics listener, which also has `/livez` and `/readyz`.
+    #[must_use]
+    pub fn metrics_addr(&self) -> String {
+        self.metrics.addr()
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.child.is_running()
     }
 
     /// All metrics now.

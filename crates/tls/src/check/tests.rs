@@ -19,7 +19,27 @@ fn issue(folder: &FilePath, file: &str, names: &[&str], from: i64, to: i64) -> C
     let (cert_path, key_path) = (folder.join(format!("{file}.pem")), folder.join(format!("{file}.key")));
     fs::write(&cert_path, cert.pem()).unwrap();
     fs::write(&key_path, key.serialize_pem()).unwrap();
-    CertificateSettings { cert: cert_path, key: key_path, default: false }
+    CertificateSettings { cert: cert_path, key: key_path, ocsp: None, default: false }
+}
+
+#[test]
+fn only_a_successful_ocsp_answer_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ocsp");
+    let long: Vec<u8> = [&[0x30, 0x82, 0x01, 0x04, 0x0a, 0x01, 0x00][..], &[0; 257]].concat();
+    for (bytes, good) in [
+        (&b"\x30\x05\x0a\x01\x00\x05\x00"[..], true),
+        (&long, true),
+        (b"\x30\x05\x0a\x01\x06\x05\x00", false),
+        (b"\x30\x03\x0a\x01\x00", false),
+        (b"\x30\x06\x0a\x01\x00\x05\x00", false),
+        (b"-----BEGIN OCSP-----", false),
+        (b"", false),
+    ] {
+        fs::write(&file, bytes).unwrap();
+        assert_eq!(crate::certificate::read_ocsp(&file).is_some(), good, "{bytes:?}");
+    }
+    assert!(crate::certificate::read_ocsp(&folder.path().join("none")).is_none());
 }
 
 fn settings(certificates: Vec<CertificateSettings>) -> TlsSettings {

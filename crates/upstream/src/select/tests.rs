@@ -26,6 +26,7 @@ fn member(id: u32, address: SocketAddr, weight: u32) -> Arc<Member> {
         weight,
         backup: false,
         drained: false,
+        ordered: Default::default(),
         capacity: u32::MAX,
         live: Arc::new(Live::default()),
     })

@@ -5,6 +5,7 @@ mod health;
 mod origin;
 mod peers;
 mod pool;
+mod replace;
 mod tls;
 
 use std::net::IpAddr;

@@ -61,9 +61,9 @@ async fn serves_the_metrics() {
 async fn health_and_what_is_not_there() {
     for (request, status, body) in [
         ("GET /healthz", "200", "ok\n"),
-        ("GET /", "404", "not found; try /metrics or /healthz\n"),
-        ("GET /metrics/x", "404", "not found; try /metrics or /healthz\n"),
-        ("POST /elsewhere", "404", "not found; try /metrics or /healthz\n"),
+        ("GET /", "404", "not found; try /metrics, /livez or /readyz\n"),
+        ("GET /metrics/x", "404", "not found; try /metrics, /livez or /readyz\n"),
+        ("POST /elsewhere", "404", "not found; try /metrics, /livez or /readyz\n"),
         ("POST /metrics", "405", "only GET and HEAD\n"),
         ("DELETE /healthz", "405", "only GET and HEAD\n"),
     ] {

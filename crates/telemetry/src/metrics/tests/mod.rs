@@ -243,7 +243,7 @@ impl StoreSource for Everything {
 
 impl CertificateSource for Everything {
     fn certificates(&self) -> Vec<CertificateSample> {
-        vec![CertificateSample { certificate: "example.com.pem".to_owned(), not_after: -1 }]
+        vec![CertificateSample { certificate: "example.com.pem".to_owned(), not_after: -1, stale: true }]
     }
 }
 
@@ -282,6 +282,9 @@ fn busy() -> Busy {
     metrics.refused().inc("bad_host");
     metrics.uncacheable().inc("set_cookie");
     metrics.config_loaded(1, Duration::from_millis(250));
+    metrics.admin_answered("status", 200);
+    metrics.certificate_renewed(true);
+    metrics.upgraded(false);
     watch_everything(&metrics);
     Busy { metrics, _kept: (route, listener, upstream) }
 }
@@ -313,6 +316,7 @@ fn sources_are_asked_at_a_scrape() {
         ("cache_rejected_total{tier=\"memory\",reason=\"too_large\"}", 4.0),
         ("cache_purges_total{tier=\"memory\",kind=\"hard\"}", 5.0),
         ("tls_certificate_not_after_timestamp_seconds{certificate=\"example.com.pem\"}", -1.0),
+        ("tls_certificate_stale{certificate=\"example.com.pem\"}", 1.0),
         ("access_log_dropped_lines_total", 0.0),
     ] {
         assert_eq!(scrape.get(&format!("seawall_{series}")), Some(value), "{series}");

@@ -1,0 +1,211 @@
+//! What the control API asks for.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use seawall_admin::{Control, Fault, Order, Purge, Readiness, Reply};
+use seawall_proxy::{Purged, UpstreamKind};
+use seawall_telemetry::{LogLevel, LogSettings, process_log};
+use seawall_upstream::{Override, Pool};
+use serde_json::{Value, json};
+
+use super::Node;
+use crate::signals::Wish;
+
+/// The largest weight, as in the settings.
+const MAX_WEIGHT: u32 = 256;
+
+/// [`Node`] for the API: it needs the `Arc` to work on after a caller has left.
+pub(crate) struct NodeControl(pub(crate) Arc<Node>);
+
+#[async_trait]
+impl Control for NodeControl {
+    fn readiness(&self) -> Readiness {
+        self.0.lifecycle.readiness()
+    }
+
+    fn status(&self) -> Reply {
+        let node = &self.0;
+        let last = node.last.lock().clone();
+        let readiness = node.lifecycle.readiness();
+        Ok(json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "instance": node.instance,
+            "state": readiness.state,
+            "ready": readiness.ready,
+            "uptime_seconds": node.started.elapsed().as_secs(),
+            "file": node.live.file,
+            "generation": node.plan().generation,
+            "last_load": { "at": seconds(last.at), "ok": last.error.is_none(), "error": last.error },
+            "waiting": last.waiting,
+            "listeners": node.listeners().iter().map(|listener| listener.name()).collect::<Vec<_>>(),
+            "connections": node.gate.snapshot().connections,
+            "requests_in_flight": node.metrics.requests_in_flight(),
+        }))
+    }
+
+    fn plan(&self) -> Reply {
+        let node = &self.0;
+        let settings = serde_json::to_value(&*node.settings()).map_err(|error| internal(&error))?;
+        let waiting = node.last.lock().waiting.clone();
+        Ok(json!({ "generation": node.plan().generation, "waiting": waiting, "settings": settings }))
+    }
+
+    fn pools(&self, name: Option<&str>) -> Reply {
+        match name {
+            Some(name) => snapshot(&*self.pool(name)?),
+            None => {
+                let upstreams = self.0.upstreams.borrow().clone();
+                let pools: Result<Vec<Value>, Fault> = upstreams
+                    .values()
+                    .filter_map(|upstream| match &upstream.kind {
+                        UpstreamKind::Pool(pool) => Some(snapshot(pool)),
+                        UpstreamKind::Files(_) => None,
+                    })
+                    .collect();
+                Ok(json!({ "pools": pools? }))
+            }
+        }
+    }
+
+    fn order(&self, pool: &str, order: &Order) -> Reply {
+        let pool = self.pool(pool)?;
+        let before = pool.ordered(&order.server);
+        let new = Override {
+            drain: order.drain.unwrap_or(before.drain),
+            weight: order.weight.unwrap_or(before.weight),
+        };
+        if new.weight.is_some_and(|weight| weight == 0 || weight > MAX_WEIGHT) {
+            let advice = format!("a weight is from 1 to {MAX_WEIGHT}; to take a server out, drain it");
+            return Err(Fault::new(400, "weight", advice));
+        }
+        pool.order(&order.server, new).map_err(|_| {
+            let known: Vec<String> = pool.settings().servers.iter().map(|s| s.address.to_string()).collect();
+            let message =
+                format!("`{}` has no server `{}`; it has {}", pool.name(), order.server, known.join(", "));
+            Fault::new(404, "server", message)
+        })?;
+        log::info!("upstream {}: {} is ordered to {new:?}", pool.name(), order.server);
+        snapshot(&pool)
+    }
+
+    fn cache(&self) -> Reply {
+        let stats = self.0.engine().store.stats();
+        Ok(json!({ "tiers": [{
+            "tier": "memory",
+            "objects": stats.objects,
+            "bytes": stats.bytes,
+            "capacity_bytes": stats.capacity_bytes,
+            "hits": stats.hits,
+            "misses": stats.misses,
+            "inserts": stats.inserts,
+            "evicted": stats.evicted_small + stats.evicted_main,
+            "rejected": stats.rejected_too_large + stats.rejected_no_room,
+            "fills_in_flight": stats.fills_in_flight,
+            "purged": stats.purged_objects,
+            "expired": stats.expired_objects,
+        }] }))
+    }
+
+    async fn purge(&self, purge: Purge) -> Reply {
+        match self.0.plan().purge(&purge.url, purge.soft).await {
+            Ok(purged) => {
+                Ok(json!({ "url": purge.url, "soft": purge.soft, "found": purged == Purged::Done }))
+            }
+            Err(error) => Err(Fault::new(400, "url", error.to_string())),
+        }
+    }
+
+    fn connections(&self) -> Reply {
+        let gate = self.0.gate.snapshot();
+        Ok(json!({
+            "open": gate.connections,
+            "max": gate.max_connections,
+            "addresses": gate.addresses,
+            "handshakes": gate.handshakes,
+            "max_handshakes": gate.max_handshakes,
+            "lingering": gate.lingering,
+        }))
+    }
+
+    fn certificates(&self) -> Reply {
+        let listed: Vec<Value> = self
+            .0
+            .listeners()
+            .iter()
+            .filter_map(|listener| Some((listener.name(), listener.tls()?.certificates())))
+            .flat_map(|(listener, certificates)| {
+                certificates.into_iter().map(move |one| {
+                    json!({
+                        "listener": listener,
+                        "file": one.path,
+                        "names": one.names,
+                        "not_before": seconds(one.not_before),
+                        "not_after": seconds(one.not_after),
+                        "stapled": one.stapled,
+                        "stale": one.stale,
+                    })
+                })
+            })
+            .collect();
+        Ok(json!({ "certificates": listed, "ticket_keys": self.0.tickets.count() }))
+    }
+
+    fn log_level(&self, level: Option<&str>) -> Reply {
+        if let Some(level) = level {
+            let level: LogLevel = serde_json::from_value(level.into())
+                .map_err(|_| Fault::new(400, "level", "a level is error, warn, info, debug or trace"))?;
+            let settings = LogSettings { level, ..self.0.settings().log.clone() };
+            process_log::install(&settings).map_err(|error| internal(&error))?;
+            log::info!("the log level is {level:?} until the next reload");
+        }
+        Ok(json!({ "level": log::max_level().as_str().to_ascii_lowercase() }))
+    }
+
+    async fn reload(&self) -> Reply {
+        log::info!("reloading: asked for over the control API");
+        self.0.reload_now().await
+    }
+
+    async fn upgrade(&self) -> Reply {
+        self.0.upgrade_now().await
+    }
+
+    fn stop(&self, now: bool) -> Reply {
+        let wish = if now { Wish::StopNow } else { Wish::Drain };
+        if self.0.wishes.try_send(wish).is_err() {
+            return Err(Fault::new(503, "busy", "too much was asked for at once; try again"));
+        }
+        Ok(json!({ "stopping": true, "now": now }))
+    }
+
+    fn answered(&self, what: &'static str, status: u16) {
+        self.0.metrics.admin_answered(what, status);
+    }
+}
+
+impl NodeControl {
+    fn pool(&self, name: &str) -> Result<Arc<Pool>, Fault> {
+        let upstreams = self.0.upstreams.borrow().clone();
+        upstreams.get(name).and_then(|upstream| upstream.pool().cloned()).ok_or_else(|| {
+            let known: Vec<&str> =
+                upstreams.iter().filter(|(_, u)| u.pool().is_some()).map(|(name, _)| name.as_str()).collect();
+            Fault::new(404, "pool", format!("there is no pool `{name}`; there are: {}", known.join(", ")))
+        })
+    }
+}
+
+fn snapshot(pool: &Pool) -> Reply {
+    serde_json::to_value(pool.snapshot()).map_err(|error| internal(&error))
+}
+
+fn internal(error: &dyn std::fmt::Display) -> Fault {
+    Fault::new(500, "internal", error.to_string())
+}
+
+/// Seconds since 1970.
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,131 @@
+//! The application behind the front door, and what of it can change while it runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
+use pingora::proxy::HttpProxy;
+use pingora::server::{ListenFds, ShutdownWatch};
+use pingora::services::Service;
+use seawall_guard::Limits;
+use seawall_listen::Door;
+use seawall_proxy::Seawall;
+use tokio::sync::watch;
+
+use crate::observe::OpenConnections;
+
+/// How long idle HTTP/1 connections stay once the process drains. Their clients may be about to send: they get their
+/// answer with `Connection: close`, which no client mistakes, while a close out of nowhere may cross a request.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
+
+/// The proxy with options that connections to come are given.
+pub(crate) struct Front {
+    proxy: Arc<HttpProxy<Seawall>>,
+    h2c: bool,
+    open: Arc<OpenConnections>,
+    current: ArcSwap<Configured>,
+}
+
+/// The proxy with the options of one configuration. Connections keep it to their end.
+struct Configured {
+    proxy: Arc<HttpProxy<Seawall>>,
+    server: HttpServerOptions,
+    h2: H2Options,
+}
+
+impl Front {
+    pub(crate) fn new(
+        proxy: HttpProxy<Seawall>,
+        limits: &Limits,
+        h2c: bool,
+        open: Arc<OpenConnections>,
+    ) -> Arc<Self> {
+        let proxy = Arc::new(proxy);
+        let current = ArcSwap::from_pointee(Configured::new(&proxy, limits, h2c));
+        Arc::new(Self { proxy, h2c, open, current })
+    }
+
+    /// Other limits for connections to come.
+    pub(crate) fn set_limits(&self, limits: &Limits) {
+        self.current.store(Arc::new(Configured::new(&self.proxy, limits, self.h2c)));
+    }
+}
+
+impl Configured {
+    fn new(proxy: &Arc<HttpProxy<Seawall>>, limits: &Limits, h2c: bool) -> Self {
+        Self { proxy: Arc::clone(proxy), server: limits.server_options(h2c), h2: limits.h2_options() }
+    }
+}
+
+#[async_trait]
+impl HttpServerApp for Configured {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        self.proxy.process_new_http(session, shutdown).await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        Some(self.h2.clone())
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        Some(&self.server)
+    }
+}
+
+/// What the door runs: [`Front`], as an application.
+pub(crate) struct FrontApp(pub(crate) Arc<Front>);
+
+#[async_trait]
+impl ServerApp for FrontApp {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let configured = self.0.current.load_full();
+        configured.process_new(stream, shutdown).await
+    }
+
+    /// Called once no connections are taken any more. Pingora then closes those that wait for a request.
+    async fn cleanup(&self) {
+        let until = tokio::time::Instant::now() + IDLE_GRACE;
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        while self.0.open.get() > 0 && tokio::time::Instant::now() < until {
+            look.tick().await;
+        }
+        self.0.proxy.http_cleanup().await;
+    }
+}
+
+/// A door that opens when the process may take connections and closes when it is told, which is before Pingora knows
+/// of it.
+pub(crate) struct Draining<A> {
+    pub(crate) door: Door<A>,
+    pub(crate) open: watch::Receiver<bool>,
+    pub(crate) draining: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl<A: ServerApp + Send + Sync + 'static> Service for Draining<A> {
+    async fn start_service(&mut self, fds: Option<ListenFds>, _: ShutdownWatch, per_listener: usize) {
+        // A sender that is gone will never open it: then the process is about to end.
+        if self.open.wait_for(|open| *open).await.is_err() {
+            return;
+        }
+        Service::start_service(&mut self.door, fds, self.draining.clone(), per_listener).await;
+    }
+    fn name(&self) -> &str {
+        Service::name(&self.door)
+    }
+    fn threads(&self) -> Option<usize> {
+        Service::threads(&self.door)
+    }
+    fn listen_addresses(&self) -> Option<Vec<String>> {
+        Service::listen_addresses(&self.door)
+    }
+}
