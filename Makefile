@@ -25,7 +25,7 @@ build: setup ## build the release binary, target/release/seawall
 run: build ## build and start Seawall on CONF (conf/seawall.yaml)
 	@echo
 	@echo "Seawall listens on http://localhost:8080. Try it twice, in another terminal:"
-	@echo "    curl -si http://localhost:8080/ | grep -i cache-status"
+	@echo "    curl -si http://localhost:8080/ | grep -i ^cache-status"
 	@echo "Metrics: http://localhost:9091/metrics. Ctrl-C stops it."
 	@echo
 	exec target/release/seawall run $(CONF)

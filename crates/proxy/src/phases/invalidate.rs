@@ -10,7 +10,7 @@ use pingora_cache::trace::Span;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use seawall_caching::invalidation::{self, Origin};
-use seawall_routing::{Outcome, normalize_path};
+use seawall_routing::Outcome;
 
 use crate::context::Context;
 use crate::phases::{lookup, route};
@@ -57,19 +57,15 @@ pub(crate) struct Named<'p> {
 
 /// Where the response to a GET for this target is stored, when its route has a cache.
 pub(crate) fn named<'p>(plan: &'p Plan, host: &str, origin: &Origin<'_>, target: &str) -> Option<Named<'p>> {
-    let (path, query) = route::split(target);
-    let path = normalize_path(path).ok()?;
-    let Outcome::Route(found) = plan.router.find(host, &Method::GET, &path) else { return None };
+    let mut target = route::normal(target)?;
+    let (path, _) = route::split(&target);
+    let Outcome::Route(found) = plan.router.find(host, &Method::GET, path) else { return None };
     let policy = found.route.cache.as_ref().filter(|policy| policy.enabled())?;
-    let mut target = match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.into_owned(),
-    };
     if let Some(rewrite) = &found.route.rewrite {
         target = rewrite.apply(&target, &found.captures).ok()?;
     }
     let key = policy.key().key(origin.scheme, origin.authority, target.as_bytes());
-    Some(Named { key: CacheKey::new(key.primary, ""), route: found.route, target })
+    Some(Named { key: lookup::cache_key(key.primary), route: found.route, target })
 }
 
 /// The key that a GET has by what was learned from No-Vary-Search, when that is another one.
@@ -90,7 +86,7 @@ pub(crate) async fn purged(session: &Session, ctx: &Context) {
     let Some(policy) = ctx.route.as_ref().and_then(|route| route.cache.as_ref()) else { return };
     let authority = lookup::authority(session, ctx);
     let key = policy.key().key(ctx.scheme(), &authority, ctx.target.as_bytes());
-    remove(&ctx.plan, &CacheKey::new(key.primary, "")).await;
+    remove(&ctx.plan, &lookup::cache_key(key.primary)).await;
 }
 
 pub(crate) async fn remove(plan: &Plan, key: &CacheKey) {

@@ -101,7 +101,12 @@ fn locate(session: &Session, ctx: &mut Context) -> Result<()> {
 pub(crate) fn client_target(session: &Session) -> Option<String> {
     // `OPTIONS *` asks about the server as a whole; it is routed like the root.
     let raw = session.req_header().uri.path_and_query().map_or("/", |target| target.as_str());
-    let (path, query) = split(if raw == "*" || raw.is_empty() { "/" } else { raw });
+    normal(if raw == "*" || raw.is_empty() { "/" } else { raw })
+}
+
+/// A target in the form in which it is routed. `None` when its path cannot be normalised.
+pub(crate) fn normal(target: &str) -> Option<String> {
+    let (path, query) = split(target);
     let path = normalize_path(path).ok()?;
     Some(match query {
         Some(query) => format!("{path}?{query}"),

@@ -226,20 +226,16 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
         return RespCacheable::Uncacheable(NoCacheReason::InternalError);
     }
     ctx.cache.stored = Stored::Yes;
-    if policy.no_vary_search() {
-        learn_search(session, &header, ctx);
-    }
-    RespCacheable::Cacheable(meta(header, admission, received, policy, ctx.cache.epoch))
+    let meta = meta(header, admission, received, policy, ctx.cache.epoch);
+    learn_search(session, &meta, ctx);
+    RespCacheable::Cacheable(meta)
 }
 
 /// Remembers which query parameters make no difference, for the keys of later requests.
-fn learn_search(session: &Session, header: &ResponseHeader, ctx: &Context) {
-    let rule = SearchRule::of(&header.headers);
-    if rule.is_exact() {
-        return;
-    }
+fn learn_search(session: &Session, meta: &CacheMeta, ctx: &Context) {
+    let Some(facts) = lookup::facts(meta).filter(|facts| !facts.search.is_exact()) else { return };
     let authority = lookup::authority(session, ctx);
-    ctx.plan.cache.search.learn(ctx.scheme(), &authority, ctx.target.as_bytes(), &rule);
+    ctx.plan.cache.search.learn(ctx.scheme(), &authority, ctx.target.as_bytes(), &facts.search);
 }
 
 /// What the store keeps beside the body. `epoch`: when the request began in the history of purges.
