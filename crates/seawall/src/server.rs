@@ -83,12 +83,12 @@ pub(crate) fn run(
     let began = Instant::now();
     process_log::install(&settings.log)?;
     let notify = Notifier::from_environment();
-    let (wish, wishes) = signals::catch().map_err(StartError::Signals)?;
     match seawall_guard::raise_file_limit() {
         Ok(limit) if limit < FEWEST_FILES => return Err(StartError::Files(limit)),
         Ok(limit) => resources::warn(settings, limit),
         Err(error) => log::warn!("cannot raise the limit of open files: {error}"),
     }
+    let (wish, wishes) = signals::catch().map_err(StartError::Signals)?;
     let metrics = Arc::new(new_metrics());
     let lifecycle = Arc::new(Lifecycle::default());
     let engine = plan::Engine::new(&settings.cache)?;

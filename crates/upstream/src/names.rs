@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rand::Rng as _;
 
 use crate::resolver::{Answer, ResolveError};
 use crate::settings::DnsSettings;
@@ -29,6 +30,8 @@ pub(crate) struct NameState {
     /// Failures since the last success.
     pub(crate) failing: u32,
     pub(crate) last_error: Option<String>,
+    /// When to ask again; `None` when nobody has asked yet.
+    pub(crate) due: Option<Instant>,
 }
 
 impl Name {
@@ -52,7 +55,7 @@ impl Name {
         self.state.lock().addresses.iter().map(|ip| SocketAddr::new(*ip, self.port)).collect()
     }
 
-    /// Takes in what a lookup gave. Returns whether the addresses changed, and how long to wait before the next lookup.
+    /// Takes in what a lookup gave. Returns whether the addresses changed, and after how long the next one is due.
     pub(crate) fn learn(
         &self,
         result: Result<Answer, ResolveError>,
@@ -67,7 +70,7 @@ impl Name {
         });
         let mut state = self.state.lock();
         state.lookups += 1;
-        match result {
+        let (changed, wait) = match result {
             Ok(answer) => {
                 let changed = state.succeed(answer.addresses, settings.max_addresses as usize);
                 (changed, clamp(answer.ttl, settings))
@@ -79,7 +82,9 @@ impl Name {
                 let doublings = (state.failing - 1).min(16);
                 (false, clamp(settings.refresh_min.duration().saturating_mul(1 << doublings), settings))
             }
-        }
+        };
+        state.due = Some(later(wait));
+        (changed, wait)
     }
 }
 
@@ -97,6 +102,11 @@ impl NameState {
         self.addresses = addresses;
         changed
     }
+}
+
+/// Up to a tenth late, so that many names and many proxies do not ask together.
+fn later(wait: Duration) -> Instant {
+    Instant::now() + wait + wait.mul_f64(rand::rng().random_range(0.0..0.1))
 }
 
 /// Not `Ord::clamp`, which panics on limits the wrong way round.

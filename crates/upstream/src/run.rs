@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use rand::Rng as _;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -42,17 +41,17 @@ impl Pool {
         }
     }
 
-    /// Resolves one name again and again.
+    /// Resolves one name again and again. What was learnt before the pool began its work, or in the pool before, counts.
     async fn follow(&self, name: &Name) {
         loop {
-            let wait = self.resolve(name).await;
-            // Up to a tenth late, so that many names and many proxies do not ask together.
-            let late = wait.mul_f64(rand::rng().random_range(0.0..0.1));
-            tokio::time::sleep(wait + late).await;
+            if let Some(due) = name.state().due {
+                tokio::time::sleep_until(due.into()).await;
+            }
+            self.resolve(name).await;
         }
     }
 
-    async fn resolve(&self, name: &Name) -> Duration {
+    async fn resolve(&self, name: &Name) {
         let dns = &self.settings.dns;
         let lookup = self.resolver.lookup(&name.host, dns.family);
         let result = match tokio::time::timeout(dns.timeout.duration(), lookup).await {
@@ -60,7 +59,7 @@ impl Pool {
             Err(_) => Err(ResolveError(format!("no answer within {}", dns.timeout))),
         };
         let failed = result.as_ref().err().map(ToString::to_string);
-        let (changed, wait) = name.learn(result, dns);
+        let (changed, _) = name.learn(result, dns);
         let state = name.state();
         if let Some(why) = failed.or_else(|| state.last_error.clone()) {
             let kept = state.addresses.len();
@@ -82,7 +81,6 @@ impl Pool {
             }
             self.refresh();
         }
-        wait
     }
 
     /// Checks all servers again and again, all at once but for their jitter.

@@ -223,24 +223,29 @@ fn limits_access_and_logs_change_for_what_comes_after() {
     let ask = |client: &mut RawClient, path: &str| {
         client.exchange(&Call::get("x", path)).map(|answer| answer.status)
     };
+    // A connection that is refused may be so while it is being made.
+    let on_a_new_one = |path: &str| {
+        let mut client = RawClient::try_tcp(seawall.addr(0)).map_err(|error| error.to_string())?;
+        ask(&mut client, path).map_err(|error| format!("{error:?}"))
+    };
     assert_eq!(ask(&mut early, &long).expect("an answer"), 200);
     seawall.rewrite(&format!("{}limits: {{ max_uri: 100B }}\nlog: {{ level: debug }}\n", small("x")));
     assert_eq!(seawall.control(&["reload"]).code, Some(0));
     // Limits of a request count at once; the log is there.
-    assert_eq!(ask(&mut RawClient::tcp(seawall.addr(0)), &long).expect("an answer"), 414);
+    assert_eq!(on_a_new_one(&long), Ok(414));
     assert_eq!(ask(&mut early, "/logged").expect("an answer"), 200);
     let _ = seawall.wait_log(|line| line["uri"] == "/logged");
     // Rules of a connection count for new ones.
     let closed = small("x").replace("%{port}'", "%{port}', access: { deny: 127.0.0.0/8 }");
     seawall.rewrite(&closed);
     assert_eq!(seawall.control(&["reload"]).code, Some(0));
-    assert!(ask(&mut RawClient::tcp(seawall.addr(0)), "/").is_err());
+    assert!(on_a_new_one("/").is_err());
     assert_eq!(ask(&mut early, "/").expect("an answer"), 200);
     seawall.rewrite(&format!("{}limits: {{ max_connections: 1 }}\n", small("x")));
     assert_eq!(seawall.control(&["reload"]).code, Some(0));
-    assert!(ask(&mut RawClient::tcp(seawall.addr(0)), "/").is_err(), "the only place is taken");
+    assert!(on_a_new_one("/").is_err(), "the only place is taken");
     drop(early);
-    eventually(DEADLINE, "the place to be free", || ask(&mut RawClient::tcp(seawall.addr(0)), "/").is_ok());
+    eventually(DEADLINE, "the place to be free", || on_a_new_one("/"));
 }
 
 #[test]

@@ -30,6 +30,10 @@ sites: [{ default: true, routes: [{ path: /, upstream: app }] }]
 server: { shutdown_timeout: 20s, upgrade_timeout: %{patience} }
 ";
 
+/// The example of RFC 6455, §1.3: a key and the proof that answers it.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const PROOF: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
 /// A body that shows when a byte of it is missing.
 fn content() -> String {
     (0..4000).map(|number| format!("{number:05}")).collect()
@@ -125,7 +129,7 @@ fn a_long_answer_and_a_tunnel_live_on_in_the_old_process() {
     let origin = {
         let gate = gate.clone();
         Origin::h1(move |request| match request.path() {
-            "/tunnel" => Reply::upgrade("websocket"),
+            "/tunnel" => Reply::upgrade("websocket").header("Sec-WebSocket-Accept", PROOF),
             "/long" => Reply::new(200).body("first").gate(&gate).body("last"),
             _ => Reply::ok(content()),
         })
@@ -135,7 +139,11 @@ fn a_long_answer_and_a_tunnel_live_on_in_the_old_process() {
     long.call(&Call::get("x", "/long"));
     gate.wait_waiting(1);
     let mut tunnel = RawClient::tcp(seawall.addr(0));
-    let head = Call::get("x", "/tunnel").header("Connection", "Upgrade").header("Upgrade", "websocket");
+    let head = Call::get("x", "/tunnel")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", KEY);
     tunnel.call(&head);
     assert_eq!(tunnel.read_response("GET").expect("a tunnel").status, 101);
     let before = pid(&status(&seawall));
