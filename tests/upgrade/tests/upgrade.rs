@@ -327,6 +327,7 @@ fn the_service_manager_is_told_who_is_the_main_process() {
     let program = own_program(builder.folder());
     let seawall = builder.program(&program).start();
     let done = upgrade(&seawall);
+    assert_eq!(done.code, Some(0), "{done:?}\n{}", seawall.stderr());
     let said: Value = serde_json::from_str(&done.stdout).expect("JSON");
     let wanted = format!("MAINPID={}", said["pid"]);
     let (until, mut heard) = (Instant::now() + DEADLINE, Vec::new());
