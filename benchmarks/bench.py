@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""CPU per request of Seawall beside nginx and HAProxy, in one run on one machine.
+"""CPU per request of Seawall beside nginx, HAProxy and Varnish, in one run on one machine.
 
 Every server gets one worker thread on one core; the origin (an nginx) and the load generator (h2load) share
 the other core. Rounds are interleaved, so that a slow minute hits all servers alike. What is measured is the
 user and system time of the server's processes from /proc, divided by the requests that h2load counted as
-succeeded. The origin's own request counter proves that a "hit" never reached it and a "pass" always did: a
-case that did not do what it claims fails the run.
+succeeded. The origin's own request counter proves that a "hit" never reached it and a "pass" or "miss" always
+did: a case that did not do what it claims fails the run. A "miss" asks for another path each time, over one
+connection, and stores what comes; the memory of a server after all of them is in the last line.
+
+More Seawalls can take part, to compare builds: --seawall target/release/seawall --seawall old=/tmp/seawall.
 
 Traffic stays on 127.0.0.1 and is bounded by --requests and --rounds.
 """
@@ -29,6 +32,7 @@ CASES = {
     "hit-1KiB": ("/cached/1k", "hit"),
     "hit-100KiB": ("/cached/100k", "hit"),
     "pass-1KiB": ("/passed/1k", "pass"),
+    "miss-1KiB": ("/missed/", "miss"),
 }
 
 
@@ -49,6 +53,7 @@ http {{
     location = /status {{ stub_status; }}
     location /cached/ {{ add_header Cache-Control "public, max-age=3600"; }}
     location /passed/ {{ add_header Cache-Control "no-store"; }}
+    location /missed/ {{ rewrite ^ /cached/1k break; add_header Cache-Control "public, max-age=3600"; }}
   }}
 }}
 """
@@ -99,6 +104,14 @@ frontend fe
 backend be
   http-reuse always
   server s1 127.0.0.1:{origin} maxconn 512
+"""
+
+
+def varnish_vcl(port, origin, folder):
+    return f"""
+vcl 4.1;
+backend default {{ .host = "127.0.0.1"; .port = "{origin}"; }}
+sub vcl_recv {{ if (req.url ~ "^/passed/") {{ return (pass); }} }}
 """
 
 
@@ -183,12 +196,16 @@ def origin_count(port):
     return int(re.search(r"\n\s*\d+\s+\d+\s+(\d+)", fetch(port, "/status").decode()).group(1))
 
 
-def load(port, path, requests, connections, core):
-    out = subprocess.run(
-        ["taskset", "-c", str(core), "h2load", "--h1", "-n", str(requests), "-c", str(connections), "-t", "1",
-         f"http://127.0.0.1:{port}{path}"],
-        capture_output=True, text=True, timeout=600,
-    ).stdout
+def load(port, path, requests, connections, core, paths=None):
+    argv = ["taskset", "-c", str(core), "h2load", "--h1", "-n", str(requests), "-c", str(connections), "-t", "1"]
+    if paths:
+        # Each client of h2load walks through all of them, so one client makes each a miss.
+        argv[argv.index("-c", 3) + 1] = "1"
+        argv += ["-i", "-"]
+        paths = "".join(f"http://127.0.0.1:{port}{path}\n" for path in paths)
+    else:
+        argv.append(f"http://127.0.0.1:{port}{path}")
+    out = subprocess.run(argv, input=paths, capture_output=True, text=True, timeout=600).stdout
     good = int(re.search(r"(\d+) succeeded", out).group(1))
     ok = int(re.search(r"status codes: (\d+) 2xx", out).group(1))
     rate = float(re.search(r"([\d.]+) req/s", out).group(1))
@@ -207,14 +224,18 @@ def version(argv):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seawall", required=True, help="the release binary")
+    parser.add_argument("--seawall", required=True, action="append", help="the release binary; or NAME=BINARY, again and again")
     parser.add_argument("--requests", type=int, default=60_000, help="per case, server and round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--json", help="also write the numbers to this file")
     parser.add_argument("--only", help="comma-separated servers")
     args = parser.parse_args()
-    for tool in ("h2load", "nginx", "haproxy", "taskset"):
+    seawalls = {}
+    for given in args.seawall:
+        name, binary = given.split("=", 1) if "=" in given else ("seawall", given)
+        seawalls[name] = os.path.abspath(binary)
+    for tool in ("h2load", "nginx", "haproxy", "varnishd", "taskset"):
         if not shutil.which(tool) and not os.path.exists(f"/usr/sbin/{tool}"):
             sys.exit(f"{tool} is missing: run `make bench`, which installs it")
     os.environ["PATH"] += ":/usr/sbin"
@@ -240,16 +261,23 @@ def main():
         origin = Server("origin", ["nginx", "-p", folder, "-c", write("origin.conf", origin_conf(origin_port, folder))], origin_port, 1)
         servers.append(origin)
         tested = []
-        wanted = args.only.split(",") if args.only else ["seawall", "nginx", "haproxy"]
-        for name, conf, argv in (
-            ("seawall", seawall_conf, lambda path: [os.path.abspath(args.seawall), "run", path]),
-            ("nginx", nginx_conf, lambda path: ["nginx", "-p", folder, "-c", path]),
-            ("haproxy", haproxy_conf, lambda path: ["haproxy", "-f", path]),
-        ):
+        wanted = args.only.split(",") if args.only else [*seawalls, "nginx", "haproxy", "varnish"]
+        contestants = [
+            (name, seawall_conf, lambda path, _, binary=binary: [binary, "run", path]) for name, binary in seawalls.items()
+        ]
+        contestants += [
+            ("nginx", nginx_conf, lambda path, _: ["nginx", "-p", folder, "-c", path]),
+            ("haproxy", haproxy_conf, lambda path, _: ["haproxy", "-f", path]),
+            ("varnish", varnish_vcl, lambda path, port: [
+                "varnishd", "-F", "-a", f"127.0.0.1:{port}", "-f", path, "-s", "malloc,256m", "-n", f"{folder}/varnish",
+                "-T", "none", "-p", "thread_pools=1", "-p", "default_grace=0", "-j", "none"]),
+        ]
+        for name, conf, argv in contestants:
             if name not in wanted:
                 continue
             port = free_port()
-            server = Server(name, argv(write(f"{name}.conf", conf(port, origin_port, folder))), port, 0)
+            path = write(f"{name}.conf", conf(port, origin_port, folder))
+            server = Server(name, argv(path, port), port, 0)
             servers.append(server)
             tested.append(server)
 
@@ -259,15 +287,20 @@ def main():
         rates = {(case, s.name): [] for case in CASES for s in tested}
         for round_number in range(args.rounds):
             for case, (path, kind) in CASES.items():
-                requests = args.requests // (4 if "100" in case else 1)
+                requests = args.requests // (4 if "100" in case or kind == "miss" else 1)
                 for server in tested:
-                    load(server.port, path, 1000, args.connections, 1)  # warm: caches, connections, code
+                    paths = None
+                    if kind == "miss":
+                        paths = [f"{path}{round_number}/{number}" for number in range(requests)]
+                        load(server.port, path, 1000, 1, 1, [f"{path}warm/{round_number}/{number}" for number in range(1000)])
+                    else:
+                        load(server.port, path, 1000, args.connections, 1)  # warm: caches, connections, code
                     before_origin, before = origin_count(origin_port), server.cpu()
-                    good, rate = load(server.port, path, requests, args.connections, 1)
+                    good, rate = load(server.port, path, requests, args.connections, 1, paths)
                     spent, asked = server.cpu() - before, origin_count(origin_port) - before_origin
                     if kind == "hit" and asked > 5:
                         sys.exit(f"{server.name} {case}: {asked} requests reached the origin; that was no hit")
-                    if kind == "pass" and asked < good:
+                    if kind != "hit" and asked < good:
                         sys.exit(f"{server.name} {case}: only {asked} of {good} requests reached the origin")
                     cpu[case, server.name].append(spent / good * 1e6)
                     rates[case, server.name].append(rate)
@@ -275,7 +308,8 @@ def main():
                           f"{cpu[case, server.name][-1]:.1f} us/request      ", end="", file=sys.stderr)
         print(file=sys.stderr)
 
-        print("versions:", "; ".join([version([args.seawall, "--version"]), version(["nginx", "-v"]), version(["haproxy", "-v"])]))
+        print("versions:", "; ".join([*(version([binary, "--version"]) for binary in seawalls.values()),
+                                       version(["nginx", "-v"]), version(["haproxy", "-v"]), version(["varnishd", "-V"])]))
         print(f"{args.rounds} rounds of {args.requests} requests, {args.connections} keep-alive connections, HTTP/1.1, one worker on one core")
         print()
         print("| case | server | CPU per request, median (min-max) | to nginx | requests/s, median |")
@@ -292,6 +326,8 @@ def main():
                 result["cases"].setdefault(case, {})[server.name] = {"cpu_us": values, "requests_per_second": rate}
         print()
         print("idle RSS in MiB:", ", ".join(f"{name} {value}" for name, value in idle.items()))
+        loaded = {s.name: round(s.rss(), 1) for s in tested}
+        print("RSS after all of it in MiB:", ", ".join(f"{name} {value}" for name, value in loaded.items()))
         if args.json:
             with open(args.json, "w") as f:
                 json.dump(result, f, indent=1)

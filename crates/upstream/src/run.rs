@@ -1,7 +1,5 @@
 //! What a pool does in the background: resolving names and checking health.
 
-use std::time::Duration;
-
 use futures::future::join_all;
 use tokio::sync::watch;
 use tokio::time::Instant;

@@ -108,7 +108,7 @@ fn an_origin_behind_tls() {
             format!("protocol: {protocol}, tls: {{ sni: origin.example, ca: '{}' }}", pki.ca().display());
         let edge = Edge::to(origin.addr()).upstream(&tls).start();
         let found = play(&edge, "wss", "/echo", &["echo"]);
-        assert_eq!(found["in_order"], true, "{protocol}: {found}");
+        assert_eq!(found["in_order"], true, "{protocol}: {found}\n{}", edge.seawall.stderr());
     }
 }
 
