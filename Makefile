@@ -86,9 +86,16 @@ docs: ## write docs/reference.md, docs/metrics.md and docs/seawall.schema.json f
 	cargo run --locked -q -p seawall -- schema > docs/seawall.schema.json
 
 .PHONY: bench
-bench: build ## CPU per request beside nginx and HAProxy in one run
+bench: build ## CPU per request beside nginx, HAProxy and Varnish in one run
 	@deploy/setup.sh bench
 	python3 benchmarks/bench.py --seawall target/release/seawall
+
+.PHONY: hit-ratio
+hit-ratio: setup ## hit ratios of the store beside other algorithms, on made traces
+	cargo build --release --locked -p seawall-simulator
+	@[ -x target/bench-venv/bin/python ] || python3 -m venv target/bench-venv
+	@target/bench-venv/bin/python -c 'import libcachesim' 2>/dev/null || target/bench-venv/bin/pip install -q libcachesim==0.3.5
+	target/bench-venv/bin/python benchmarks/hit_ratio.py --simulator target/release/seawall-simulator
 
 .PHONY: clean
 clean: ## remove everything built

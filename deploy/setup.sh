@@ -84,8 +84,8 @@ case "${1:-}" in
     stop_services nginx varnish squid trafficserver apache2 haproxy
     ;;
   bench)
-    packages nginx-light haproxy nghttp2-client wrk python3 curl
-    stop_services nginx haproxy
+    packages nginx-light haproxy varnish nghttp2-client wrk python3 python3-venv curl
+    stop_services nginx haproxy varnish
     ;;
   *)
     sed -n '2,6p' "$0" >&2

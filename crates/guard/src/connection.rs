@@ -59,6 +59,7 @@ pub struct ConnectionState {
     requests: AtomicU32,
     /// The Date of the next final response in seconds since 1970; 0 when it may have the current one.
     date: AtomicU64,
+    torn: AtomicBool,
     waiting: AtomicBool,
     /// Told whenever `waiting` changes.
     turned: Notify,
@@ -114,6 +115,19 @@ impl ConnectionState {
     /// the proxy after a 101.
     pub fn streaming(&self) {
         self.set(Phase::Streaming);
+    }
+
+    /// The answer broke off and only the end of the connection could tell that it was not whole. Called by the proxy;
+    /// the stream then ends with a reset (RFC 9112 §8: a body without a length is whole when the connection is closed
+    /// as it should be).
+    pub fn tear(&self) {
+        self.torn.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection is to end with a reset.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        self.torn.load(Ordering::Relaxed)
     }
 
     /// Notes what the stream saw in the request line. The first fault of a head stays.

@@ -208,7 +208,7 @@ impl<A: ServerApp + Send + Sync + 'static> Accepting<A> {
             Err(why) => {
                 self.entrance.observer.refused(why);
                 log::debug!("refused a connection to {}: {}", self.entrance.name, why.label());
-                socket.reset();
+                socket.reset_on_close();
             }
         }
     }

@@ -66,8 +66,9 @@ impl Socket {
         self
     }
 
-    /// Lets the close be a reset that leaves no state here: for connections that never got a place.
-    pub(crate) fn reset(self) {
+    /// Lets the close be a reset: for connections that never got a place (it leaves no state here), and for answers whose
+    /// proper end it would otherwise seem to be. A unix socket knows no resets.
+    pub(crate) fn reset_on_close(&self) {
         if let Raw::Tcp(stream) = &self.raw {
             // A failure means only that the close is an ordinary one.
             let _ = socket2::SockRef::from(&stream.as_fd()).set_linger(Some(Duration::ZERO));

@@ -50,6 +50,8 @@ pub struct Context {
     pub(crate) first_byte: Option<Duration>,
     /// Why the request was refused or failed, as a fixed word.
     pub(crate) error: &'static str,
+    /// The end of the connection is the end of the answer's body.
+    pub(crate) ends_with_connection: bool,
 }
 
 /// What the cache had to do with it.
@@ -160,6 +162,7 @@ impl Context {
             copy: None,
             first_byte: None,
             error: "",
+            ends_with_connection: false,
         }
     }
 

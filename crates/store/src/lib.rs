@@ -51,6 +51,8 @@ mod storage;
 
 pub use head::VariantLimit;
 pub use hit::{FILL_FAILED, OUT_OF_RANGE, READER_TOO_SLOW, stored_length};
+#[cfg(feature = "simulation")]
+pub use memory::simulation::Simulation;
 pub use memory::{Epoch, MemoryStore, OrWhole, Refusal, StoreError};
 pub use miss::{FILL_ABANDONED, WRONG_LENGTH};
 pub use settings::StoreSettings;

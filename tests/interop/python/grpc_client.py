@@ -7,6 +7,7 @@ import hashlib
 import json
 import queue
 import sys
+import time
 
 import grpc
 
@@ -59,6 +60,19 @@ def streams(channel):
             "chat": answers == [f"you said {number}" for number in range(50)], "left": len(list(chat))} | outcome(chat)
 
 
+def pause(channel, seconds):
+    """A stream that stays open while neither side says anything."""
+    talk = queue.Queue()
+    chat = channel.stream_stream("/test.Echo/Chat")(iter(talk.get, None), timeout=PATIENCE)
+    answers = []
+    for message in (b"before", b"after"):
+        talk.put(message)
+        answers.append(next(chat).decode())
+        time.sleep(float(seconds))
+    talk.put(None)
+    return {"answers": answers, "left": len(list(chat))} | outcome(chat)
+
+
 def parallel(channel, calls):
     method = channel.unary_unary("/test.Echo/Unary")
     futures = [method.future(b"%d" % number, timeout=PATIENCE) for number in range(int(calls))]
@@ -107,7 +121,7 @@ def leave(channel):
     next(call)
 
 
-SCENARIOS = {f.__name__: f for f in (unary, streams, parallel, call, midway, deadline, cancel, leave)}
+SCENARIOS = {f.__name__: f for f in (unary, streams, pause, parallel, call, midway, deadline, cancel, leave)}
 
 address, ca, scenario, *arguments = sys.argv[1:]
 with channel(address, ca) as opened:

@@ -4,6 +4,7 @@
     GET /length/N         N bytes with their length
     GET /chunked/N        N bytes in chunks (HTTP/1.1)
     GET /cut/N            announces N bytes and closes after half of them
+    GET /torn/N           N bytes in chunks, closed without the last one (HTTP/1.1)
     GET anything else     the file in FOLDER, as `python3 -m http.server` serves it
     POST, PUT             says what arrived: length, SHA-256 and framing of the body
     PUT /refused          403 without reading the body
@@ -39,25 +40,26 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     def do_GET(self):
         kind, _, number = self.path[1:].partition("/")
-        if kind not in ("closed", "length", "chunked", "cut"):
+        if kind not in ("closed", "length", "chunked", "cut", "torn"):
             return super().do_GET()
         length = int(number)
         self.send_response(200)
         self.send_header("Cache-Control", "max-age=60")
-        if kind == "chunked":
+        if kind in ("chunked", "torn"):
             self.send_header("Transfer-Encoding", "chunked")
         elif kind != "closed":
             self.send_header("Content-Length", str(length))
         self.end_headers()
         body = content(length)
-        if kind == "chunked":
+        if kind in ("chunked", "torn"):
             for start in range(0, length, 1000):
                 piece = body[start:start + 1000]
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
-            self.wfile.write(b"0\r\n\r\n")
+            if kind == "chunked":
+                self.wfile.write(b"0\r\n\r\n")
         else:
             self.wfile.write(body[:length // 2] if kind == "cut" else body)
-        if kind in ("closed", "cut"):
+        if kind in ("closed", "cut", "torn"):
             self.close_connection = True
 
     def handle_expect_100(self):

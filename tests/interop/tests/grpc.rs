@@ -135,6 +135,17 @@ fn an_origin_behind_tls() {
 }
 
 #[test]
+fn a_stream_may_be_silent_for_longer_than_a_body_of_http_1() {
+    let origin = Script::start("grpc_origin.py", &[]);
+    let edge = Edge::to(origin.addr()).upstream(H2C).top("limits: { body_timeout: 500ms }").start();
+    for way in ways(&edge) {
+        let found = play(way, &["pause", "1.5"]);
+        assert_eq!(found["answers"], json!(["you said before", "you said after"]), "{way:?}: {found}");
+        assert_eq!(found["code"], "OK", "{way:?}: {found}");
+    }
+}
+
+#[test]
 fn what_the_proxy_says_itself_is_understood() {
     let origin = Script::start("grpc_origin.py", &[]);
     let edge = Edge::to(origin.addr()).upstream(H2C).route("max_body: 1KiB").start();

@@ -97,6 +97,14 @@ fn a_body_that_breaks_off_is_an_error_and_never_stored() {
         }
     }
     assert_eq!(connections(&origin).len(), 4, "asked each time");
+    // A client of HTTP/1.0 only knows by the end of the connection, so that must not be a proper one.
+    let old = ["--http1.0", "--cacert", edge.ca()];
+    for (address, scheme) in [(edge.http1(), "http"), (edge.tls(), "https")] {
+        let failed = try_fetch(address, &format!("{scheme}://example.com/torn/100000"), &old).unwrap_err();
+        assert_eq!(failed.code, Some(56), "{failed:?}");
+        let whole = fetch(address, &format!("{scheme}://example.com/chunked/100000"), &old);
+        assert!(whole.body == counted(100_000), "{} bytes", whole.body.len());
+    }
 }
 
 #[test]

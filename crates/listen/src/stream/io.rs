@@ -100,6 +100,7 @@ impl AsyncWrite for DoorStream {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let outcome = match this.output.poll_drain(&mut this.transport, cx) {
+            Poll::Ready(Ok(())) if this.state.is_torn() => Poll::Ready(Ok(())),
             Poll::Ready(Ok(())) => this.transport.poll_shutdown(cx),
             other => other,
         };

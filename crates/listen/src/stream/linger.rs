@@ -22,6 +22,12 @@ impl Drop for DoorStream {
             let mut cx = Context::from_waker(Waker::noop());
             let _ = self.output.poll_drain(&mut self.transport, &mut cx);
         }
+        if self.state.is_torn() {
+            if let Some(socket) = self.transport.socket() {
+                socket.reset_on_close();
+            }
+            return;
+        }
         if self.should_linger()
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
             && let Some(lingering) = self.gate.begin_linger()

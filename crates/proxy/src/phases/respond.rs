@@ -13,7 +13,7 @@ use seawall_caching::directives::SURROGATE_CONTROL;
 use seawall_caching::status::{self, CACHE_STATUS};
 use seawall_caching::validation::{self, Outcome};
 use seawall_caching::{LifetimeSource, Request, Response, http_date};
-use seawall_guard::with_current_connection;
+use seawall_guard::{ConnectionState, with_current_connection};
 use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
@@ -56,16 +56,17 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         response.remove_header(&SURROGATE_CONTROL);
     }
     keep_date(response);
-    end_with_connection(session, response);
+    end_with_connection(session, response, ctx);
     finish_header(session, response, ctx)
 }
 
 /// HTTP/1.0 has no chunks (RFC 9112 §6.1), which Pingora makes for everyone: a body without a length ends with
 /// its connection there.
-fn end_with_connection(session: &mut Session, response: &mut ResponseHeader) {
+fn end_with_connection(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Context) {
     if session.req_header().version < Version::HTTP_11 && response.remove_header(&TRANSFER_ENCODING).is_some()
     {
         session.set_keepalive(None);
+        ctx.ends_with_connection = true;
     }
 }
 
@@ -189,6 +190,9 @@ pub(crate) async fn failed(session: &mut Session, error: &Error, ctx: &mut Conte
     }
     log::debug!("request {} failed: {error}", ctx.id.as_str());
     let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
+    if begun && ctx.ends_with_connection {
+        with_current_connection(ConnectionState::tear);
+    }
     if begun || failure.status == 0 {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }

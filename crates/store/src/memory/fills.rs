@@ -33,7 +33,7 @@ impl MemoryStore {
         refusal
     }
 
-    fn judge_size(&self, names: Names, length: Option<u64>) -> Option<Refusal> {
+    pub(super) fn judge_size(&self, names: Names, length: Option<u64>) -> Option<Refusal> {
         match length {
             Some(length) if length > self.max_object => return Some(Refusal::TooLarge),
             Some(length) if Builder::cost_of(length) > self.ledger.fill_capacity() => {

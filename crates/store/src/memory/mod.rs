@@ -2,6 +2,8 @@
 
 mod fills;
 mod removal;
+#[cfg(feature = "simulation")]
+pub(crate) mod simulation;
 
 use std::fmt;
 use std::sync::Arc;

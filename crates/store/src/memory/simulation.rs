@@ -1,0 +1,82 @@
+//! The memory tier without the content: every decision of the real code, none of the bytes.
+//!
+//! For measuring hit ratios on traces that would not fit into this machine. The ledger, the shards, the queues and the
+//! choice of what leaves are those of a running store; a fill begins and ends in one moment and its body is empty, but
+//! weighs what a real one would.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use pingora_cache::CacheMeta;
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+
+use super::MemoryStore;
+use crate::body::Builder;
+use crate::entry::{OBJECT_OVERHEAD, Object};
+use crate::head::Head;
+use crate::storage::Names;
+
+/// A store that is asked for numbers instead of URLs.
+pub struct Simulation {
+    store: MemoryStore,
+    head: Arc<Head>,
+}
+
+impl Simulation {
+    /// A simulation of `store`, which should be empty.
+    ///
+    /// # Errors
+    /// When Pingora cannot encode a header.
+    pub fn new(store: MemoryStore) -> Result<Self> {
+        let header = ResponseHeader::build(200, None)?;
+        let now = SystemTime::now();
+        let head = Arc::new(Head::freeze(&CacheMeta::new(now, now, 0, 0, header))?);
+        Ok(Self { store, head })
+    }
+
+    /// Bytes that a body of `length` bytes takes of the capacity.
+    #[must_use]
+    pub fn weight(&self, length: u64) -> u64 {
+        OBJECT_OVERHEAD.saturating_add(self.head.bytes()).saturating_add(Builder::cost_of(length))
+    }
+
+    /// One request for `object`, which is `length` bytes long: whether it is a hit. After a miss it is stored, if the
+    /// store would.
+    pub fn request(&self, object: u64, length: u64) -> bool {
+        // Spread over all bits, as the real hash is.
+        let key = (u128::from(mix(object)) << 64) | u128::from(mix(object ^ 0x9e37_79b9_7f4a_7c15));
+        let names = Names { key, family: key };
+        if let Some(entry) = self.store.entry(key)
+            && entry.object().is_some()
+        {
+            entry.touch();
+            return true;
+        }
+        let weight = self.weight(length);
+        if self.store.judge_size(names, Some(length)).is_none() && self.store.take(weight) {
+            let shard = self.store.shard(key);
+            let mut state = shard.lock();
+            let entry = self.store.entry_or_new(names);
+            let id = self.store.next_fill.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let object = Object { head: Arc::clone(&self.head), body: Arc::default(), fill: id, weight };
+            entry.swap_object(Some(Arc::new(object)));
+            shard.loaded(weight);
+            state.queues.insert(&entry, weight);
+        }
+        false
+    }
+
+    /// Bytes in use, of the capacity.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.store.ledger.used()
+    }
+}
+
+/// The finaliser of SplitMix64: every bit of the number changes half of the others.
+fn mix(number: u64) -> u64 {
+    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}
