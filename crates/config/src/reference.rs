@@ -91,7 +91,8 @@ fn describe_type(node: &Value, schema: &Value, mentioned: &mut Vec<String>) -> S
     if let Some(values) = node.get("enum").and_then(Value::as_array) {
         return values
             .iter()
-            .map(|v| format!("`{}`", v.as_str().unwrap_or("?")))
+            // A number is another way to write the same text.
+            .filter_map(|v| v.as_str().map(|text| format!("`{text}`")))
             .collect::<Vec<_>>()
             .join(", ");
     }
