@@ -1,16 +1,21 @@
 //! What origins have said about query parameters (No-Vary-Search), shared by all requests.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use seawall_caching::no_vary_search::{Learned, SearchRule, SearchRules};
 
-/// The latest rule of each path. Reading takes no lock; learning, which is seldom, copies.
+/// So that paths rarely meet. The bound is kept in each.
+const SHARDS: usize = 16;
+
+/// The latest rule of each path.
 #[derive(Debug)]
 pub struct SearchMemory {
-    rules: ArcSwap<SearchRules>,
-    learning: Mutex<()>,
+    shards: Box<[RwLock<SearchRules>]>,
+    hasher: ahash::RandomState,
+    /// Paths with a rule: where no origin states one, nobody looks further.
+    paths: AtomicUsize,
 }
 
 impl SearchMemory {
@@ -19,35 +24,95 @@ impl SearchMemory {
     pub fn leak(capacity: usize) -> &'static Self {
         // Keys made in an earlier life of the process must not be made again.
         let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let rules = SearchRules::new(capacity, seed as u64);
-        Box::leak(Box::new(Self { rules: ArcSwap::from_pointee(rules), learning: Mutex::new(()) }))
+        Box::leak(Box::new(Self::new(capacity, seed as u64)))
+    }
+
+    fn new(capacity: usize, seed: u64) -> Self {
+        let per_shard = capacity.div_ceil(SHARDS);
+        Self {
+            shards: (0..SHARDS).map(|_| RwLock::new(SearchRules::new(per_shard, seed))).collect(),
+            hasher: ahash::RandomState::new(),
+            paths: AtomicUsize::new(0),
+        }
     }
 
     /// Paths with a rule.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.rules.load().len()
+        self.paths.load(Relaxed)
     }
 
     /// Whether no path has a rule.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rules.load().is_empty()
+        self.len() == 0
+    }
+
+    /// The shard of the path of `target`.
+    fn shard(&self, authority: &str, target: &[u8]) -> &RwLock<SearchRules> {
+        let path = target.split(|byte| *byte == b'?').next().unwrap_or(target);
+        &self.shards[self.hasher.hash_one((authority, path)) as usize % SHARDS]
     }
 
     /// The rule for a target as it is forwarded.
     pub(crate) fn find(&self, scheme: &str, authority: &str, target: &[u8]) -> Option<Learned> {
-        self.rules.load().find(scheme, authority, target).cloned()
+        if self.is_empty() {
+            return None;
+        }
+        self.shard(authority, target).read().find(scheme, authority, target).cloned()
     }
 
     /// Remembers what a response for this target says.
     pub(crate) fn learn(&self, scheme: &str, authority: &str, target: &[u8], rule: &SearchRule) {
-        if !self.rules.load().is_news(scheme, authority, target, rule) {
+        let shard = self.shard(authority, target);
+        if !shard.read().is_news(scheme, authority, target, rule) {
             return;
         }
-        let _one_at_a_time = self.learning.lock();
-        let mut rules = SearchRules::clone(&self.rules.load());
+        let mut rules = shard.write();
+        let before = rules.len();
         rules.learn(scheme, authority, target, rule);
-        self.rules.store(rules.into());
+        // It never shrinks: a path that goes makes room for one that comes.
+        self.paths.fetch_add(rules.len().saturating_sub(before), Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::{HeaderMap, HeaderValue};
+    use seawall_caching::no_vary_search::NO_VARY_SEARCH;
+
+    fn rule(value: &'static str) -> SearchRule {
+        SearchRule::of(&HeaderMap::from_iter([(NO_VARY_SEARCH, HeaderValue::from_static(value))]))
+    }
+
+    #[test]
+    fn the_latest_rule_of_a_path_is_found_by_any_query() {
+        let memory = SearchMemory::new(100, 1);
+        memory.learn("http", "a", b"/x?q=1", &SearchRule::default());
+        assert!(memory.is_empty() && memory.find("http", "a", b"/x?q=1").is_none());
+        memory.learn("http", "a", b"/x?q=1", &rule("key-order"));
+        memory.learn("http", "a", b"/x?q=2", &rule("params=(\"a\")"));
+        assert_eq!(memory.len(), 1);
+        assert_eq!(*memory.find("http", "a", b"/x").unwrap().rule, rule("params=(\"a\")"));
+        for (scheme, authority, target) in [("https", "a", "/x"), ("http", "b", "/x"), ("http", "a", "/y")] {
+            assert!(
+                memory.find(scheme, authority, target.as_bytes()).is_none(),
+                "{scheme} {authority} {target}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_bound_holds_and_the_count_is_right() {
+        let memory = SearchMemory::new(160, 1);
+        for number in 0..2000 {
+            memory.learn("http", "a", format!("/{number}").as_bytes(), &rule("params=(\"a\")"));
+        }
+        let counted: usize = memory.shards.iter().map(|shard| shard.read().len()).sum();
+        assert_eq!((memory.len(), counted), (160, 160));
+        let none = SearchMemory::new(0, 1);
+        none.learn("http", "a", b"/", &rule("params=(\"a\")"));
+        assert!(none.is_empty());
     }
 }

@@ -33,11 +33,16 @@ pub(crate) fn abandoned(ctx: &Context) {
         bytes_received: 0,
         bytes_sent: 0,
     });
-    if !ctx.plan.access_log.is_on() {
-        return;
+    let log = &ctx.plan.access_log;
+    if log.is_on() {
+        log.write(&AccessRecord { status: CLIENT_GONE, error: "client_gone", ..line(ctx) });
     }
+}
+
+/// The line of the access log, as far as the request's own memory has it; its connection knows the rest.
+fn line(ctx: &Context) -> AccessRecord<'_> {
     let route = ctx.route.as_deref();
-    ctx.plan.access_log.write(&AccessRecord {
+    AccessRecord {
         time: SystemTime::now(),
         request_id: ctx.id.as_str(),
         client: ctx.client.address,
@@ -47,23 +52,23 @@ pub(crate) fn abandoned(ctx: &Context) {
         method: ctx.method.as_str().as_bytes(),
         uri: ctx.target.as_bytes(),
         protocol: "",
-        status: CLIENT_GONE,
+        status: 0,
         bytes_sent: 0,
         bytes_received: 0,
         duration: ctx.started.elapsed(),
         upstream_duration: None,
-        first_byte: None,
+        first_byte: ctx.first_byte,
         site: route.map_or("", |route| &route.site),
         route: route.map_or("", |route| &route.name),
         upstream: "",
-        server: "",
+        server: &ctx.upstream.server,
         tries: ctx.upstream.tries,
         cache: ctx.cache.result,
         cache_status: b"",
         referer: b"",
         user_agent: b"",
-        error: "client_gone",
-    });
+        error: ctx.error,
+    }
 }
 
 /// Nobody was there to be told; the number that nginx made usual for it.
@@ -124,7 +129,6 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
         return;
     }
     let request = downstream.req_header();
-    let route = ctx.route.as_deref();
     let upstream = select::upstream(ctx).filter(|_| ctx.upstream.tries > 0);
     let local = downstream.server_addr();
     let name = local.filter(|local| local.as_inet().is_none()).map(ToString::to_string).unwrap_or_default();
@@ -132,12 +136,7 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
         local.and_then(|local| local.as_inet()).map_or(Listener::Other(&name), |tcp| Listener::Tcp(*tcp));
     let cache_status = downstream.response_written().map_or(&b""[..], |h| field(&h.headers, &CACHE_STATUS));
     log.write(&AccessRecord {
-        time: SystemTime::now(),
-        request_id: ctx.id.as_str(),
-        client: ctx.client.address,
         listener,
-        scheme: ctx.scheme(),
-        host: ctx.host.as_bytes(),
         method: request.method.as_str().as_bytes(),
         uri: request.raw_path(),
         protocol: protocol(request.version),
@@ -146,17 +145,11 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
         bytes_received,
         duration,
         upstream_duration,
-        first_byte: ctx.first_byte,
-        site: route.map_or("", |route| &route.site),
-        route: route.map_or("", |route| &route.name),
         upstream: upstream.as_ref().map_or("", |upstream| &upstream.name),
-        server: &ctx.upstream.server,
-        tries: ctx.upstream.tries,
-        cache: ctx.cache.result,
         cache_status,
         referer: field(&request.headers, &REFERER),
         user_agent: field(&request.headers, &USER_AGENT),
-        error: ctx.error,
+        ..line(ctx)
     });
 }
 
