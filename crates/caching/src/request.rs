@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, Method, header};
 
 use crate::Request;
-use crate::directives::{MaxStale, RequestDirectives};
+use crate::directives::{Delta, MaxStale, RequestDirectives};
 use crate::policy::CachePolicy;
 use crate::status::ForwardReason;
 use crate::syntax::list;
@@ -137,6 +137,13 @@ impl Demand {
             || directives.max_stale != MaxStale::None
     }
 
+    /// The demand on a response that is `immutable`: it is as good at any age, so only `no-cache` asks to validate it
+    /// while it is fresh (RFC 8246 §2.1). A reload sends `max-age=0`, a forced one `no-cache`.
+    #[must_use]
+    pub fn of_immutable(self) -> Self {
+        Self(RequestDirectives { max_age: Delta::Absent, ..self.0 })
+    }
+
     /// Judges a stored response of this age and with that much freshness left.
     ///
     /// `staleness` is zero for a fresh response; `forbids_stale` is
@@ -253,6 +260,19 @@ mod tests {
         assert_eq!(judge("max-stale, max-age=10", 70, 60, false), Verdict::Validate);
         assert_eq!(judge("max-age=100", 70, 60, false), Verdict::Validate, "no stale response: §5.2.1.1");
         assert_eq!(judge("max-age=100, max-stale=10", 70, 60, false), Verdict::ServeStale);
+    }
+
+    #[test]
+    fn an_immutable_response_is_as_good_at_any_age() {
+        let judge = |cache_control, left, staleness| {
+            let terms = assess_with("profile: standard", Method::GET, &[("cache-control", cache_control)]);
+            let demand = terms.unwrap().demand.unwrap().of_immutable();
+            demand.judge(secs(30), secs(left), secs(staleness), false)
+        };
+        assert_eq!(judge("max-age=0", 30, 0), Verdict::AsUsual);
+        assert_eq!(judge("no-cache", 30, 0), Verdict::Validate);
+        assert_eq!(judge("max-age=0, no-cache", 30, 0), Verdict::Validate);
+        assert_eq!(judge("max-age=0, min-fresh=31", 30, 0), Verdict::Validate, "it says nothing of later");
     }
 
     #[test]

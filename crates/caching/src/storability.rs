@@ -82,7 +82,9 @@ impl NotStored {
 /// one for the same key: remembering the key as uncacheable would let any client send others past the cache.
 #[must_use]
 pub fn speaks_of_the_request(reason: &'static str) -> bool {
-    [NotStored::RequestNoStore, NotStored::Authorization].iter().any(|known| known.as_str() == reason)
+    [NotStored::RequestNoStore, NotStored::Authorization, NotStored::Status]
+        .iter()
+        .any(|known| known.as_str() == reason)
 }
 
 /// A response that may be stored, and how.
@@ -94,9 +96,11 @@ pub struct Admission {
     pub stale: StaleWindows,
     /// The request fields that select it, sorted; empty without Vary.
     pub vary: Vec<HeaderName>,
-    /// The fields to take out of the stored copy: those of one hop, those that `private` and `no-cache` name,
-    /// and Set-Cookie when the route strips it.
+    /// The fields to take out of the response: those of one hop, and Set-Cookie when the route strips it.
     pub remove: Vec<HeaderName>,
+    /// The fields to take out of the stored copy: those that `private` and `no-cache` name. They restrict storing and
+    /// reusing, not the answer to the request that they came for (RFC 9111 §5.2.2.4, §5.2.2.7).
+    pub withhold: Vec<HeaderName>,
 }
 
 /// Whether and how `response` is stored for `request`.
@@ -142,7 +146,7 @@ fn admit(
     if request.headers.contains_key(header::AUTHORIZATION) && !shared {
         return Err(NotStored::Authorization);
     }
-    let remove = removals(response, &directives, policy)?;
+    let (remove, withhold) = (removals(response, &directives, policy)?, withheld(&directives));
     let vary = match policy.vary(response.headers) {
         Vary::Any => return Err(NotStored::VaryAny),
         Vary::TooWide => return Err(NotStored::VaryTooWide),
@@ -158,12 +162,12 @@ fn admit(
     if !allowed {
         return Err(NotStored::NothingAllows);
     }
-    let validator =
-        [header::ETAG, header::LAST_MODIFIED].iter().any(|name| response.headers.contains_key(name));
+    let kept = |name: &HeaderName| response.headers.contains_key(name) && !withhold.contains(name);
+    let validator = [header::ETAG, header::LAST_MODIFIED].iter().any(kept);
     if !freshness.is_fresh(times.received) && !validator && stale.is_closed() {
         return Err(NotStored::Useless);
     }
-    Ok(Admission { freshness, stale, vary, remove })
+    Ok(Admission { freshness, stale, vary, remove, withhold })
 }
 
 /// What the directives say about storing at all.
@@ -192,28 +196,35 @@ pub(crate) fn names_a_lifetime(response: &Response<'_>, directives: &ResponseDir
         || (directives.heeds_expires() && response.headers.contains_key(header::EXPIRES))
 }
 
-/// The fields to take out of the stored copy.
-///
-/// `no-cache="field"` asks that the field is not sent before validation; leaving it out of the copy does that.
+/// The fields to take out of the response.
 fn removals(
     response: &Response<'_>,
     directives: &ResponseDirectives,
     policy: &CachePolicy,
 ) -> Result<Vec<HeaderName>, NotStored> {
     let mut remove = unstorable(response.headers);
-    for name in directives.private.fields().iter().chain(directives.no_cache.fields()) {
-        if !remove.contains(name) {
-            remove.push(name.clone());
-        }
-    }
-    if response.headers.contains_key(header::SET_COOKIE) && !remove.contains(&header::SET_COOKIE) {
+    let named = |names: &[HeaderName]| names.contains(&header::SET_COOKIE);
+    let withheld = named(directives.private.fields()) || named(directives.no_cache.fields());
+    if response.headers.contains_key(header::SET_COOKIE) {
         match policy.by_profile.set_cookie {
-            SetCookie::Bypass => return Err(NotStored::SetCookie),
+            SetCookie::Bypass if !withheld => return Err(NotStored::SetCookie),
             SetCookie::Strip => remove.push(header::SET_COOKIE),
-            SetCookie::Store => {}
+            SetCookie::Bypass | SetCookie::Store => {}
         }
     }
     Ok(remove)
+}
+
+/// The fields that `private` and `no-cache` name. `no-cache="field"` asks that the field is not sent before
+/// validation; leaving it out of the copy does that.
+fn withheld(directives: &ResponseDirectives) -> Vec<HeaderName> {
+    let mut names = Vec::new();
+    for name in directives.private.fields().iter().chain(directives.no_cache.fields()) {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use http::{HeaderName, HeaderValue};
 use seawall_caching::no_vary_search::Learned;
 use seawall_caching::{BypassReason, Terms};
 use seawall_guard::BodyMeter;
@@ -86,6 +87,8 @@ pub(crate) struct CacheFacts {
     pub(crate) demanded: bool,
     /// What the origin just said makes the stored response unfit for the next request.
     pub(crate) discard: bool,
+    /// Fields that only the client who is being answered may see: the stored copy is without them.
+    pub(crate) withheld: Vec<(HeaderName, HeaderValue)>,
     /// The 304's own fields, for a full update of the stored ones (RFC 9111 §3.2).
     pub(crate) not_modified: Option<Box<pingora_http::ResponseHeader>>,
 }

@@ -2,6 +2,7 @@
 
 use pingora_cache::predictor::{CacheablePredictor, Predictor};
 use pingora_cache::{CacheKey, NoCacheReason};
+use seawall_caching::storability::speaks_of_the_request;
 
 /// Marks a key, in its extensions, as that of a part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,15 +12,23 @@ pub(crate) struct OfPart;
 const OF_ONE_ANSWER: [&str; 5] =
     ["status", "content-range", "partial-vary", "part-too-large", "not-modified-mismatch"];
 
+/// The reason not to store a failure of the origin while something is stored that could stand in for it.
+pub(crate) const TROUBLE: &str = "origin-trouble";
+
+/// What speaks of one request, or of one moment, and not of the key.
+fn is_passing(reason: &'static str) -> bool {
+    reason == TROUBLE || speaks_of_the_request(reason)
+}
+
 /// Pingora's predictor, which knows primary keys only, with a name of its own for the parts of a URL: a whole that is
 /// too large may still be stored in parts, and a part that may not be stored says nothing of the whole.
 pub struct Uncacheable<const SHARDS: usize>(Predictor<SHARDS>);
 
 impl<const SHARDS: usize> Uncacheable<SHARDS> {
-    /// Remembers up to `per_shard` keys in each shard, but not for reasons that `passing` names.
+    /// Remembers up to `per_shard` keys in each shard.
     #[must_use]
-    pub fn new(per_shard: usize, passing: fn(&'static str) -> bool) -> Self {
-        Self(Predictor::new(per_shard, Some(passing)))
+    pub fn new(per_shard: usize) -> Self {
+        Self(Predictor::new(per_shard, Some(is_passing)))
     }
 }
 
@@ -79,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_whole_that_is_too_large_has_parts() {
-        let (known, (whole, part)) = (Uncacheable::<1>::new(10, |_| false), keys());
+        let (known, (whole, part)) = (Uncacheable::<1>::new(10), keys());
         known.mark_uncacheable(&whole, NoCacheReason::ResponseTooLarge);
         assert!(!known.cacheable_prediction(&whole) && known.cacheable_prediction(&part));
         known.mark_cacheable(&part);
@@ -92,7 +101,7 @@ mod tests {
 
     #[test]
     fn what_is_learnt_of_parts_is_not_held_against_the_whole() {
-        let (known, (whole, part)) = (Uncacheable::<1>::new(10, |_| false), keys());
+        let (known, (whole, part)) = (Uncacheable::<1>::new(10), keys());
         for reason in OF_ONE_ANSWER {
             known.mark_uncacheable(&part, NoCacheReason::Custom(reason));
             assert!(known.cacheable_prediction(&part), "{reason}");
@@ -104,8 +113,18 @@ mod tests {
     }
 
     #[test]
+    fn what_passes_is_not_remembered() {
+        let (known, (whole, _)) = (Uncacheable::<1>::new(10), keys());
+        for reason in [TROUBLE, "authorization", "request-no-store", "status"] {
+            assert_eq!(known.mark_uncacheable(&whole, NoCacheReason::Custom(reason)), None, "{reason}");
+            assert!(known.cacheable_prediction(&whole), "{reason}");
+        }
+        assert_eq!(known.mark_uncacheable(&whole, PRIVATE), Some(true));
+    }
+
+    #[test]
     fn an_origin_that_sends_too_large_a_whole_for_a_range_is_remembered_so() {
-        let (known, (whole, part)) = (Uncacheable::<1>::new(10, |_| false), keys());
+        let (known, (whole, part)) = (Uncacheable::<1>::new(10), keys());
         known.mark_uncacheable(&part, NoCacheReason::ResponseTooLarge);
         assert!(!known.cacheable_prediction(&whole));
     }

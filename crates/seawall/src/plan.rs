@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicBool;
 
 use pingora::cache::lock::CacheKeyLockImpl;
 use pingora::cache::predictor::CacheablePredictor;
-use seawall_caching::storability::speaks_of_the_request;
 use seawall_caching::{CachePolicy, PolicyError, Profile};
 use seawall_files::{FilesError, FilesOrigin};
 use seawall_guard::Limits;
@@ -235,10 +234,7 @@ impl Engine {
                 settings.indexed_parts,
                 settings.max_parts as usize,
             )))),
-            predictor: Box::leak(Box::new(Uncacheable::<PREDICTOR_SHARDS>::new(
-                per_shard,
-                speaks_of_the_request,
-            ))),
+            predictor: Box::leak(Box::new(Uncacheable::<PREDICTOR_SHARDS>::new(per_shard))),
             search: SearchMemory::leak(settings.no_vary_search_paths),
             lock: Collapse::leak(settings.collapse.fetch.duration()),
             max_object: settings.max_object.as_usize(),

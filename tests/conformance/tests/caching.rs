@@ -181,6 +181,35 @@ fn no_connection_is_closed_that_was_to_be_kept() {
 }
 
 #[test]
+fn a_reload_leaves_alone_what_is_immutable() {
+    let origin = numbered(&[("cache-control", "max-age=60, immutable")]);
+    let changing = numbered(&[("cache-control", "max-age=60")]);
+    for (origin, after_reload, after_force) in [(origin, "1", "2"), (changing, "2", "3")] {
+        let seawall = cached(&origin, "{ profile: standard }");
+        let ask = |headers: &[(&str, &str)]| get(seawall.addr(0), "example.com", "/", headers).text();
+        assert_eq!(ask(&[]), "1");
+        // What a browser sends for a reload, and for a forced one.
+        assert_eq!(ask(&[("Cache-Control", "max-age=0")]), after_reload);
+        assert_eq!(ask(&[("Cache-Control", "no-cache"), ("Pragma", "no-cache")]), after_force);
+    }
+}
+
+#[test]
+fn one_clients_odd_request_sends_nobody_past_the_cache() {
+    let origin = Origin::h1(|request| match request.header("x-variant") {
+        Some("odd") => Reply::new(413).body("no"),
+        _ => Reply::ok("kept").headers(&[("cache-control", "max-age=60"), ("vary", "x-variant")]),
+    });
+    let seawall = cached(&origin, "on");
+    let ask = |variant: &str| get(seawall.addr(0), "example.com", "/", &[("X-Variant", variant)]);
+    assert_eq!(ask("usual").text(), "kept");
+    assert_eq!(ask("odd").status, 413);
+    let hit = ask("usual");
+    assert!(hit.header("cache-status").is_some_and(|status| status.contains("hit")), "{hit:?}");
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
 fn a_purge_is_for_those_who_may() {
     let origin = numbered(&[("cache-control", "max-age=60")]);
     let seawall = cached(&origin, "on");

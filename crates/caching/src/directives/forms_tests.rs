@@ -187,6 +187,14 @@ fn field_names_in_every_dress() {
 }
 
 #[test]
+fn immutable_ignores_its_argument() {
+    for value in ["immutable", "IMMUTABLE", "max-age=1,immutable", "immutable=1"] {
+        assert!(response(value.as_bytes()).immutable, "{value}");
+    }
+    assert!(!response(b"immutables").immutable && !response(b"x=\"immutable\"").immutable);
+}
+
+#[test]
 fn must_understand_takes_no_argument() {
     assert!(response(b"must-understand").must_understand && !response(b"must-understand=x").must_understand);
 }

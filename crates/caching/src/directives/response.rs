@@ -43,6 +43,8 @@ pub struct ResponseDirectives {
     pub proxy_revalidate: bool,
     /// `must-understand`.
     pub must_understand: bool,
+    /// `immutable`: the content does not change while it is fresh (RFC 8246).
+    pub immutable: bool,
     /// A quoted string stays open, so that nobody can tell where directives end.
     pub malformed: bool,
 }
@@ -121,6 +123,9 @@ impl ResponseDirectives {
             self.public |= argument.is_none();
         } else if is("must-understand") {
             self.must_understand |= argument.is_none();
+        } else if is("immutable") {
+            // RFC 8246 §2: an argument has no meaning and is ignored.
+            self.immutable = true;
         }
     }
 }

@@ -150,7 +150,7 @@ fn force_store_lifts_no_store_and_no_cache_and_nothing_else() {
     );
     assert_eq!(decide(500, &[], &[("cache-control", "no-store")]), Err(NotStored::NoStore), "not for errors");
     let fields = decide(200, &[], &[("cache-control", "no-store, no-cache=\"x-a\"")]).unwrap();
-    assert_eq!(fields.remove, ["x-a"]);
+    assert_eq!(fields.withhold, ["x-a"]);
 }
 
 #[test]
@@ -217,11 +217,15 @@ fn three_ways_with_a_cookie() {
 }
 
 #[test]
-fn a_cookie_that_the_origin_calls_private_is_stripped() {
+fn a_cookie_that_the_origin_calls_private_is_withheld() {
     for directive in ["private", "no-cache"] {
         let value = format!("max-age=60, {directive}=\"Set-Cookie\"");
-        let stored = response(&[("cache-control", &value), ("set-cookie", "id=1")]).unwrap();
-        assert_eq!(stored.remove, [header::SET_COOKIE]);
+        let pairs = [("cache-control", value.as_str()), ("set-cookie", "id=1")];
+        let stored = response(&pairs).unwrap();
+        assert_eq!((stored.remove.len(), stored.withhold), (0, vec![header::SET_COOKIE]));
+        let stripped =
+            Case { yaml: "set_cookie: strip", response: &pairs, ..Case::default() }.decide().unwrap();
+        assert_eq!(stripped.remove, [header::SET_COOKIE], "the route wants no cookies at all");
     }
 }
 
@@ -236,8 +240,11 @@ fn named_and_hop_by_hop_fields_are_left_out() {
     .unwrap();
     let mut names: Vec<_> = stored.remove.iter().map(HeaderName::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, ["connection", "transfer-encoding", "x-a", "x-b", "x-c", "x-hop"]);
+    assert_eq!(names, ["connection", "transfer-encoding", "x-hop"]);
+    assert_eq!(stored.withhold, ["x-a", "x-b", "x-c"]);
     assert!(stored.freshness.is_fresh(after(1)));
+    let nothing_to_ask_with = [("cache-control", "max-age=0, no-cache=\"etag\""), ("etag", "\"a\"")];
+    assert_eq!(response(&nothing_to_ask_with), Err(NotStored::Useless));
 }
 
 #[test]
@@ -289,6 +296,7 @@ fn what_a_client_can_bring_about_is_not_remembered() {
     let fresh = [("cache-control", "max-age=60")];
     assert!(speaks_of_the_request(reason(&[("authorization", "x")], &fresh)));
     assert!(speaks_of_the_request(reason(&[("cache-control", "no-store")], &fresh)));
+    assert!(speaks_of_the_request(NotStored::Status.as_str()));
     assert!(!speaks_of_the_request(reason(&[], &[("cache-control", "private")])));
     assert!(!speaks_of_the_request(reason(&[], &[("set-cookie", "a=b"), fresh[0]])));
 }
@@ -325,7 +333,7 @@ proptest! {
         );
         if decision.is_ok() {
             prop_assert!(!NEVER_STORED.contains(&status) && status >= 200);
-            prop_assert!(!map.contains_key("set-cookie") || decision.unwrap().remove.contains(&header::SET_COOKIE));
+            prop_assert!(!map.contains_key("set-cookie") || decision.unwrap().withhold.contains(&header::SET_COOKIE));
         }
     }
 

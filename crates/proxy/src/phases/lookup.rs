@@ -10,6 +10,7 @@ use pingora_cache::{CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
+use seawall_caching::directives::ResponseDirectives;
 use seawall_caching::key::Change;
 use seawall_caching::no_vary_search::{Learned, SearchRule};
 use seawall_caching::request::{Verdict, assess};
@@ -168,8 +169,10 @@ pub(crate) fn judge(meta: &CacheMeta, fresh: bool, ctx: &mut Context) -> Option<
     // A response was found: whatever other variants there are, this request has its own.
     ctx.cache.vary_missed = false;
     ctx.cache.stale_found = !fresh;
-    let demand = ctx.cache.terms.demand.as_ref()?;
+    let demand = ctx.cache.terms.demand?;
     let facts = facts(meta)?;
+    let immutable = fresh && ResponseDirectives::effective(meta.headers()).immutable;
+    let demand = if immutable { demand.of_immutable() } else { demand };
     let now = SystemTime::now();
     let fresh_until = meta.fresh_until();
     let left = fresh_until.duration_since(now).unwrap_or_default();

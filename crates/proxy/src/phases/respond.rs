@@ -13,7 +13,7 @@ use seawall_caching::directives::SURROGATE_CONTROL;
 use seawall_caching::status::{self, CACHE_STATUS};
 use seawall_caching::validation::{self, Outcome};
 use seawall_caching::{LifetimeSource, Request, Response, http_date};
-use seawall_guard::{ConnectionState, with_current_connection};
+use seawall_guard::{ConnectionState, Phase, with_current_connection};
 use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
@@ -38,6 +38,10 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         // Pingora closes the client's connection after a stale response in place of an error, and does not say so.
         session.set_keepalive(None);
     }
+    // Set by the answer to this very request: who reads along has none.
+    for (name, value) in std::mem::take(&mut ctx.cache.withheld) {
+        response.append_header(name, value)?;
+    }
     let stored = session.cache.maybe_cache_meta();
     if let Some((meta, facts)) = stored.and_then(|meta| Some((meta, lookup::facts(meta)?))) {
         let now = SystemTime::now();
@@ -45,7 +49,13 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         let age = facts.freshness.age_at(now).as_secs();
         // A response that came from the origin just now has the age that it came with, which may be none.
         if matches!(phase, CachePhase::Hit | CachePhase::Stale | CachePhase::StaleUpdating) || age > 0 {
+            // Age goes before Date: who reads the fields in order, as REDbot does, takes an old Date for a wrong
+            // clock otherwise.
+            let date = response.remove_header(&DATE);
             response.insert_header(AGE, age)?;
+            if let Some(date) = date {
+                response.insert_header(DATE, date)?;
+            }
         } else {
             response.remove_header(&AGE);
         }
@@ -74,6 +84,9 @@ fn end_with_connection(session: &mut Session, response: &mut ResponseHeader, ctx
 /// such place over HTTP/2.
 fn keep_date(response: &ResponseHeader) {
     with_current_connection(|connection| {
+        if connection.phase() == Phase::Streaming {
+            return;
+        }
         let date = response.headers.get(DATE).and_then(|date| http_date(date.as_bytes(), SystemTime::now()));
         let seconds = date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
         if let Some(seconds) = seconds {

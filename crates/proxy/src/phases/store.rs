@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use http::StatusCode;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, ETAG, EXPIRES, HeaderName, TRANSFER_ENCODING, UPGRADE,
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, DATE, ETAG, EXPIRES, HeaderName, HeaderValue,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use pingora_cache::{CacheMeta, CachePhase, NoCacheReason, RespCacheable};
 use pingora_error::{Error, ErrorType, Result};
@@ -20,6 +21,7 @@ use seawall_upstream::{Outcome, Reached};
 use crate::context::{Context, Stored};
 use crate::phases::lookup::Facts;
 use crate::phases::{lookup, parts, select};
+use crate::predictor::TROUBLE;
 use crate::upgrade;
 
 /// Fields of one connection (RFC 9110 §7.6.1). `Transfer-Encoding` is the framing layer's.
@@ -47,6 +49,7 @@ pub(crate) fn received(
     let status = response.status.as_u16();
     ctx.upstream.first_byte = ctx.upstream.sent.map(|sent| sent.elapsed());
     ctx.cache.origin_status = Some(status);
+    ctx.cache.withheld.clear();
     let outcome = if status >= 500 { Outcome::ServerError } else { Outcome::Answered };
     select::count(ctx, UpstreamResult::Status(status), outcome);
     check_codings(response)?;
@@ -209,7 +212,8 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
             ctx.cache.stored = Stored::No(reason.as_str());
             ctx.cache.discard |= revalidated;
             ctx.plan.metrics.uncacheable().inc(reason.as_str());
-            return RespCacheable::Uncacheable(NoCacheReason::Custom(reason.as_str()));
+            let remembered = if stands_in(session, &answer, ctx) { TROUBLE } else { reason.as_str() };
+            return RespCacheable::Uncacheable(NoCacheReason::Custom(remembered));
         }
     };
     let length = range.map(|range| range.length()).or_else(|| content_length(&header));
@@ -226,9 +230,17 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
         return RespCacheable::Uncacheable(NoCacheReason::InternalError);
     }
     ctx.cache.stored = Stored::Yes;
+    ctx.cache.withheld = withheld(&header, &admission);
     let meta = meta(header, admission, received, policy, ctx.cache.epoch);
     learn_search(session, &meta, ctx);
     RespCacheable::Cacheable(meta)
+}
+
+/// Whether the answer is a failure and something is stored that could stand in for an origin in trouble. A key that is
+/// remembered as uncacheable is not looked up, and what is stored under it would be out of reach when the origin dies.
+fn stands_in(session: &Session, answer: &Response<'_>, ctx: &Context) -> bool {
+    answer.status.is_server_error()
+        && (session.cache.maybe_cache_meta().is_some() || ctx.cache.vary_missed || ctx.cache.partial)
 }
 
 /// Remembers which query parameters make no difference, for the keys of later requests.
@@ -246,7 +258,7 @@ pub(crate) fn meta(
     policy: &CachePolicy,
     epoch: Option<Epoch>,
 ) -> CacheMeta {
-    for name in &admission.remove {
+    for name in admission.remove.iter().chain(&admission.withhold) {
         header.remove_header(name);
     }
     let search =
@@ -268,6 +280,15 @@ pub(crate) fn meta(
         meta.extensions_mut().insert(epoch);
     }
     meta
+}
+
+/// The fields that the stored copy is without and the client who asked is not. Pingora sends that client what is stored,
+/// so they are put back on the way out ([`super::respond`]).
+fn withheld(header: &ResponseHeader, admission: &Admission) -> Vec<(HeaderName, HeaderValue)> {
+    let names = admission.withhold.iter().filter(|name| !admission.remove.contains(name));
+    let values = names
+        .flat_map(|name| header.headers.get_all(name).iter().map(move |value| (name.clone(), value.clone())));
+    values.collect()
 }
 
 fn content_length(header: &ResponseHeader) -> Option<u64> {

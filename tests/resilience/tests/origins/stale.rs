@@ -143,6 +143,24 @@ fn without_a_word_about_failures_an_origin_that_is_gone_is_covered_and_one_that_
     assert_eq!(ask(&seawall).status, 503, "an answer is an answer");
 }
 
+/// A key that is remembered as uncacheable is not looked up: what is stored under it could not stand in.
+#[test]
+fn a_failure_that_is_told_does_not_hide_what_is_stored() {
+    let mut failing = Failing::new("max-age=1", "0");
+    let seawall = front(&failing.origin, "");
+    assert_eq!(ask(&seawall).text(), "good");
+    failing.now(503);
+    eventually(Duration::from_secs(10), "the end of its lifetime", || ask(&seawall).status == 503);
+    for _ in 0..2 {
+        let told = ask(&seawall);
+        assert_eq!(told.status, 503, "no window for failures that are told");
+        assert_eq!(told.header("cache-status"), Some("seawall; fwd=stale; detail=no-store"));
+    }
+    failing.origin.stop();
+    assert!(is_stale(&ask(&seawall)));
+    assert!(is_stale(&ask(&seawall)));
+}
+
 #[test]
 fn the_route_gives_a_window_where_the_origin_gives_none() {
     let failing = Failing::new("max-age=10", "15");
