@@ -201,17 +201,17 @@ impl ConnectionState {
 }
 
 tokio::task_local! {
-    /// The connection that the current task serves. Set by the front door around each HTTP/1 connection; not
-    /// set in the tasks of HTTP/2 requests, which need none of it.
+    /// The connection that the current task serves. Set by the front door around each connection. The task of an HTTP/2
+    /// request has one for itself alone, which is [`Phase::Streaming`] and tells no more than whether the request waits.
     pub static CONNECTION: Arc<ConnectionState>;
 }
 
-/// Calls `f` with the connection that the current task serves; `None` when it serves none (HTTP/2).
+/// Calls `f` with the connection that the current task serves; `None` when it serves none (a refresh in the background).
 pub fn with_current_connection<R>(f: impl FnOnce(&ConnectionState) -> R) -> Option<R> {
     CONNECTION.try_with(|connection| f(connection)).ok()
 }
 
-/// The connection that the current task serves: `Some` for HTTP/1.
+/// The connection that the current task serves.
 #[must_use]
 pub fn current_connection() -> Option<Arc<ConnectionState>> {
     CONNECTION.try_with(Arc::clone).ok()

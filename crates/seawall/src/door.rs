@@ -12,7 +12,7 @@ use pingora::protocols::http::v2::server::H2Options;
 use pingora::proxy::HttpProxy;
 use pingora::server::{ListenFds, ShutdownWatch};
 use pingora::services::Service;
-use seawall_guard::Limits;
+use seawall_guard::{CONNECTION, ConnectionState, Limits};
 use seawall_listen::Door;
 use seawall_proxy::Seawall;
 use tokio::sync::watch;
@@ -62,22 +62,53 @@ impl Configured {
     }
 }
 
+/// The application for one connection.
+struct ForConnection {
+    configured: Arc<Configured>,
+    /// True once the connection has ended. Over HTTP/2 its requests are tasks of their own, which outlive it.
+    ended: watch::Sender<bool>,
+}
+
 #[async_trait]
-impl HttpServerApp for Configured {
+impl HttpServerApp for ForConnection {
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        self.proxy.process_new_http(session, shutdown).await
+        let proxy = &self.configured.proxy;
+        if !session.is_http2() {
+            return proxy.process_new_http(session, shutdown).await;
+        }
+        let state = ConnectionState::new();
+        state.streaming();
+        let served = CONNECTION.scope(Arc::clone(&state), proxy.process_new_http(session, shutdown));
+        tokio::select! {
+            biased;
+            reused = served => reused,
+            () = ended_while_waiting(&state, self.ended.subscribe()) => None,
+        }
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        Some(self.h2.clone())
+        Some(self.configured.h2.clone())
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.server)
+        Some(&self.configured.server)
+    }
+}
+
+/// Returns once the connection has ended while its request waited for another's answer: Pingora would not notice before
+/// there is something to write. Never returns otherwise.
+async fn ended_while_waiting(state: &ConnectionState, mut ended: watch::Receiver<bool>) {
+    loop {
+        state.until_waiting(true).await;
+        tokio::select! {
+            () = state.until_waiting(false) => {}
+            // A sender that is gone is a connection that has ended.
+            _ = ended.wait_for(|ended| *ended) => return,
+        }
     }
 }
 
@@ -87,8 +118,11 @@ pub(crate) struct FrontApp(pub(crate) Arc<Front>);
 #[async_trait]
 impl ServerApp for FrontApp {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let configured = self.0.current.load_full();
-        configured.process_new(stream, shutdown).await
+        let (ended, _) = watch::channel(false);
+        let connection = Arc::new(ForConnection { configured: self.0.current.load_full(), ended });
+        let next = connection.process_new(stream, shutdown).await;
+        connection.ended.send_replace(true);
+        next
     }
 
     /// Called once no connections are taken any more. Pingora then closes those that wait for a request.
