@@ -53,10 +53,12 @@ FUZZ_SECONDS ?= 30
 
 .PHONY: fuzz
 fuzz: setup ## each parser of the caching rules under libFuzzer, FUZZ_SECONDS (30) each
-	@command -v cargo-fuzz >/dev/null || cargo install --locked --quiet cargo-fuzz
+	@command -v cargo-fuzz >/dev/null || cargo install --locked --quiet cargo-fuzz@0.13.2
 	@for target in $$(ls fuzz/corpus); do \
 	  echo "fuzzing $$target"; \
-	  RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
+	  mkdir -p fuzz/target/found/$$target; \
+	  RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none $$target fuzz/target/found/$$target fuzz/corpus/$$target \
+	    -- -max_total_time=$(FUZZ_SECONDS) -max_len=4096 || exit 1; \
 	done
 
 .PHONY: conformance-peers

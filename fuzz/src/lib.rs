@@ -11,21 +11,29 @@ use seawall_caching::directives::{RequestDirectives, ResponseDirectives};
 use seawall_caching::invalidation::{self, Origin};
 use seawall_caching::key::{KeyPolicy, KeySettings, QuerySettings};
 use seawall_caching::no_vary_search::{NO_VARY_SEARCH, SearchRule, SearchRules};
+use seawall_caching::partial::{self, Asked, ContentRange};
 use seawall_caching::range::{self, Selection};
 use seawall_caching::vary::{Selection as Variant, variance_key};
 use seawall_caching::{
     CachePolicy, Request, Response, RouteCacheSettings, Times, Vary, http_date, storability, validation,
 };
 
+#[path = "../../crates/proxy/src/cdn_loop.rs"]
+mod cdn_loop_field;
+
+use cdn_loop_field::{CDN_LOOP, CdnLoop};
+
 /// A target's name and what it does.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets, by the names of their binaries and corpus folders.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     ("cache_control", cache_control),
+    ("cdn_loop", cdn_loop),
     ("dates", dates),
     ("key_query", key_query),
     ("no_vary_search", no_vary_search),
+    ("partial", partial),
     ("preconditions", preconditions),
     ("range", range),
     ("references", references),
@@ -71,6 +79,21 @@ pub fn cache_control(data: &[u8]) {
         before.max_age.is_present() && before.max_age.seconds().is_none()
     );
     assert!(!request.no_store || before.no_store, "both directions know no-store");
+}
+
+/// One line of CDN-Loop after the other.
+pub fn cdn_loop(data: &[u8]) {
+    let own = CdnLoop::new("edge-1");
+    let mut map = fields(data, &[CDN_LOOP]);
+    let passed = own.has_passed(&map);
+    let named =
+        |line: &HeaderValue| line.as_bytes().to_ascii_lowercase().windows(6).any(|at| at == b"edge-1");
+    assert!(!passed || map.get_all(CDN_LOOP).iter().any(named), "nobody is refused for another's name");
+    // However a line before it is spoilt, our own entry counts on its line.
+    map.append(CDN_LOOP, HeaderValue::from_static("other;a=\"b, c\""));
+    assert_eq!(own.has_passed(&map), passed);
+    map.append(CDN_LOOP, own.name().clone());
+    assert!(own.has_passed(&map));
 }
 
 /// The fields that decide about storing, then the decision itself.
@@ -133,6 +156,31 @@ pub fn range(data: &[u8]) {
     let head = selection.head(&HeaderMap::new(), complete, "0123456789abcdef").expect("no whole");
     assert!(head.set.iter().any(|(name, _)| *name == header::CONTENT_LENGTH));
     assert_eq!(selection.clone().ascending().ascending(), selection.ascending());
+}
+
+/// A Range, then the Content-Range and the Content-Length of an answer to it.
+pub fn partial(data: &[u8]) {
+    let map = fields(data, &[header::RANGE, header::CONTENT_RANGE, header::CONTENT_LENGTH]);
+    let written = |name: HeaderName, value: HeaderValue| HeaderMap::from_iter([(name, value)]);
+    let asked = Asked::of(&map);
+    if let Some(asked) = asked {
+        assert_eq!(
+            Asked::of(&written(header::RANGE, asked.value())),
+            Some(asked),
+            "one form, and it is its own"
+        );
+    }
+    let Some(announced) = ContentRange::of(&map) else {
+        assert_eq!(partial::received(&map), None);
+        return;
+    };
+    assert_eq!(ContentRange::of(&written(header::CONTENT_RANGE, announced.value())), Some(announced));
+    assert!(announced.length() > 0 && announced.complete.is_none_or(|complete| announced.last < complete));
+    let Some(received) = partial::received(&map) else { return };
+    assert!(received.first == announced.first && received.last <= announced.last);
+    if let Some(bytes) = asked.and_then(|asked| asked.within(&received)) {
+        assert!(received.first <= bytes.start && bytes.start < bytes.end && bytes.end - 1 <= received.last);
+    }
 }
 
 /// A Vary, then three request fields with weights, then those of another request.
