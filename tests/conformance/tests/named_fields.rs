@@ -43,7 +43,7 @@ fn the_first_client_gets_them_and_the_next_does_not() {
         let seawall = cached(&origin, "on");
         let ask = || {
             if http2 {
-                let mut client = H2Client::tcp(seawall.addr(0)).expect("HTTP/2");
+                let client = H2Client::tcp(seawall.addr(0)).expect("HTTP/2");
                 client.exchange(&Call::get("example.com", "/")).expect("an answer")
             } else {
                 get(seawall.addr(0), "example.com", "/", &[])

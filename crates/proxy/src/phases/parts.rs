@@ -64,10 +64,7 @@ pub(crate) fn plan(session: &Session, ctx: &mut Context) {
     let too_large =
         || cache.predictor.predicted_uncacheable_reason(&whole) == Some(NoCacheReason::ResponseTooLarge);
     let url = Url::of(&whole);
-    if !(deep || too_large())
-        || cache.store.peek(&whole).is_some()
-        || cache.parts.prefers_whole(url, Instant::now())
-    {
+    if cache.store.peek(&whole).is_some() || cache.parts.prefers_whole(url, Instant::now()) {
         return;
     }
     let now = SystemTime::now();
@@ -76,13 +73,19 @@ pub(crate) fn plan(session: &Session, ctx: &mut Context) {
         Some(_) => Fit::No,
         None => Fit::Gone,
     };
+    let own = fit(&wanted);
     // The refresh of a part must find the part that it is for.
-    let other = if ctx.refresh || fit(&wanted) == Fit::Yes {
+    let other = if ctx.refresh || own == Fit::Yes {
         None
     } else {
         let within = |part: &Part| wanted.within(&part.range).map_or(Fit::No, |_| fit(&part.asked));
         cache.parts.find(url, within)
     };
+    // A range near the start is no reason to fetch a part, but one that is here answers it.
+    let here = other.is_some() || own == Fit::Yes || (ctx.refresh && own == Fit::No);
+    if !(deep || here || too_large()) {
+        return;
+    }
     ctx.part = Some(PartRequest { wanted, asked: other.map_or(wanted, |part| part.asked), url, owed: None });
 }
 

@@ -53,6 +53,24 @@ fn a_suffix_is_fetched_as_it_is_and_kept() {
 }
 
 #[test]
+fn a_part_answers_what_lies_within_it_near_the_start_too() {
+    let origin = origin(FRESH);
+    let seawall = cached(&origin, "http1", "on");
+    check(&h1(&seawall, &range(&format!("bytes=-{}", LENGTH - 8))), 8, LENGTH - 1);
+    for near in both(&seawall, &range("bytes=10-19")) {
+        check(&near, 10, 19);
+        assert!(status(&near).starts_with("seawall; hit"), "{}", status(&near));
+    }
+    assert_eq!(origin.count(), 1);
+    check(&h1(&seawall, &range("bytes=7-19")), 7, 19);
+    assert_eq!(
+        (origin.count(), origin.last().header("range")),
+        (2, None),
+        "for what is not there, the whole"
+    );
+}
+
+#[test]
 fn what_is_near_the_start_or_is_no_single_range_fetches_the_whole() {
     for (cache, call) in [
         ("on", range("bytes=1048575-1048580")),
