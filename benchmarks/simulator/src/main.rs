@@ -22,6 +22,9 @@ struct Arguments {
     /// Sizes of the cache, each as a share of all the bytes that were asked for once.
     #[arg(long, value_delimiter = ',', default_value = "0.01,0.05,0.1")]
     shares: Vec<f64>,
+    /// Pieces that the queues are split into (`cache.shards`); by default what a node of this many cores would take.
+    #[arg(long)]
+    shards: Option<u32>,
     /// Writes the trace here, in libCacheSim's format oracleGeneral. The size of each object includes what the store
     /// charges beside the body, so that every algorithm has the same room.
     #[arg(long)]
@@ -47,8 +50,8 @@ fn content(trace: &[Request], weight: impl Fn(u32) -> u64) -> Content {
     }
 }
 
-fn simulation(memory: u64) -> Result<Simulation, String> {
-    let settings = StoreSettings { memory: ByteSize(memory), ..StoreSettings::default() };
+fn simulation(memory: u64, shards: Option<u32>) -> Result<Simulation, String> {
+    let settings = StoreSettings { memory: ByteSize(memory), shards, ..StoreSettings::default() };
     let store = MemoryStore::new(&settings).map_err(|error| error.to_string())?;
     Simulation::new(store).map_err(|error| error.to_string())
 }
@@ -64,7 +67,7 @@ fn ratio(part: u64, whole: u64) -> f64 {
 
 fn run(arguments: &Arguments) -> Result<(), String> {
     let trace = trace::make(&arguments.recipe)?;
-    let scale = simulation(1 << 30)?;
+    let scale = simulation(1 << 30, None)?;
     let found = content(&trace, |bytes| scale.weight(u64::from(bytes)));
     if let Some(path) = &arguments.trace {
         let weigh = |bytes| u32::try_from(scale.weight(u64::from(bytes))).unwrap_or(u32::MAX);
@@ -77,7 +80,7 @@ fn run(arguments: &Arguments) -> Result<(), String> {
             share if *share > 0.0 && *share <= 1.0 => (ratio(found.bytes, 1) * share) as u64,
             _ => return Err(format!("a share of {share} is none: write one above 0 and up to 1")),
         };
-        let store = simulation(memory)?;
+        let store = simulation(memory, arguments.shards)?;
         let (mut hits, mut hit_bytes, mut bytes) = (0u64, 0u64, 0u64);
         for request in &trace {
             let weight = store.weight(u64::from(request.bytes));

@@ -1,10 +1,14 @@
 //! S3-FIFO: three first-in-first-out queues that tell one-hit wonders from content worth keeping.
 //!
-//! New objects wait in *small* (a tenth of the bytes). Those hit at least twice there move on to *main*,
+//! New objects wait in *small* (a twentieth of the bytes). Those hit at least once there move on to *main*,
 //! the others leave, and only a *ghost* of their key remains; whoever comes back while its ghost is
 //! remembered goes straight to main. Main gives every object as many further rounds as it was hit, up to
 //! three. A scan therefore washes through the small queue and leaves main alone, and a hit never moves
 //! anything (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023).
+//!
+//! The paper takes a tenth and two hits. `make hit-ratio` on twelve traces, four sizes each, in the mean (objects % /
+//! bytes %): a tenth and two hits 34.2 / 39.7, a tenth and one hit 34.8 / 40.1, a twentieth and one hit 35.1 / 40.4, a
+//! fifth and one hit 34.3 / 39.4. Twice the ghosts make no difference.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use crate::entry::{Entry, Place};
 use crate::ghost::Ghost;
 
 /// Hits in the small queue that earn a place in main.
-const WORTH_KEEPING: u8 = 2;
+const WORTH_KEEPING: u8 = 1;
 /// A queue drops its dead items when they outnumber the live ones and this.
 const COMPACT_FROM: usize = 64;
 /// Ghosts a shard may always keep, however few objects it holds.
@@ -84,9 +88,9 @@ fn weight(entry: &Entry) -> u64 {
 }
 
 impl Queues {
-    /// Queues that share out `bytes`, a tenth of it for newcomers.
+    /// Queues that share out `bytes`, a twentieth of it for newcomers.
     pub(crate) fn new(bytes: u64) -> Self {
-        Self { small_target: bytes / 10, ..Self::default() }
+        Self { small_target: bytes / 20, ..Self::default() }
     }
 
     /// Queues `entry`, whose object weighs `weight`.
