@@ -68,9 +68,10 @@ conformance-peers: setup-test ## the suite for HTTP caches against other caches 
 	python3 tests/conformance/peers/compare.py --write $(if $(SUITE),--checkout "$(abspath $(SUITE))")
 
 .PHONY: soak
-soak: setup-test ## the long form of the reload, certificate and upgrade tests
+soak: setup-test ## the long form of the reload, certificate and upgrade tests; kills the store 2000 times and checks every body after
 	cargo build --locked -p seawall
 	SEAWALL_SOAK=1 cargo test --locked -p seawall-test-upgrade -- --nocapture --test-threads=1
+	SEAWALL_CRASHES=2000 cargo test --locked -p seawall-store --test crash -- --nocapture survives
 
 .PHONY: lint
 lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencies

@@ -62,7 +62,27 @@ impl LifetimeSource {
         matches!(self, Self::Forced | Self::Status | Self::Route)
     }
 
-    /// A stable name for logs and `explain`.
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Forced,
+        Self::SharedMaxAge,
+        Self::MaxAge,
+        Self::Expires,
+        Self::Status,
+        Self::Route,
+        Self::Heuristic,
+        Self::NoCache,
+        Self::Invalid,
+        Self::Nothing,
+    ];
+
+    /// The one that [`Self::as_str`] gives this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|source| source.as_str() == name)
+    }
+
+    /// A stable name for logs, `explain` and what is stored.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

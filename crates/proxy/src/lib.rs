@@ -24,6 +24,7 @@ mod cache_status;
 mod cdn_loop;
 mod collapse;
 mod context;
+mod facts;
 mod failure;
 mod forwarding;
 mod part_index;
@@ -38,6 +39,7 @@ mod upgrade;
 
 pub use collapse::Collapse;
 pub use context::Context;
+pub use facts::FactsCodec;
 pub use forwarding::{Forwarding, ForwardingError, ForwardingSettings};
 pub use part_index::{PartIndex, PartIndexStats};
 pub use phases::select::MAX_TRIES;

@@ -11,7 +11,7 @@ use seawall_config::units::CidrSet;
 use seawall_files::FilesOrigin;
 use seawall_guard::Limits;
 use seawall_routing::{CompiledHeaderOps, CompiledStatic, Redirect, Rewrite, Router};
-use seawall_store::MemoryStore;
+use seawall_store::Store;
 use seawall_telemetry::AccessLog;
 use seawall_telemetry::metrics::{Metrics, RouteMetrics, UpstreamMetrics};
 use seawall_upstream::Pool;
@@ -116,7 +116,7 @@ impl UpstreamPlan {
 #[derive(Clone)]
 pub struct CachePlan {
     /// The engine.
-    pub store: &'static MemoryStore,
+    pub store: &'static Store,
     /// Which parts of which objects are stored.
     pub parts: Arc<PartIndex>,
     /// Which keys turned out to be uncacheable.

@@ -53,7 +53,7 @@ impl ProxyHttp for Seawall {
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         let answered = route::route(session, ctx).await?;
         if !answered {
-            parts::plan(session, ctx);
+            parts::plan(session, ctx).await;
         }
         Ok(answered)
     }
@@ -198,8 +198,8 @@ impl ProxyHttp for Seawall {
             return Ok(());
         }
         store::received(session, response, ctx)?;
-        parts::displace(session, response, ctx).await;
-        invalidate::after(session, response, ctx).await;
+        parts::displace(session, response, ctx);
+        invalidate::after(session, response, ctx);
         post::begin(session, response, ctx);
         Ok(())
     }
@@ -240,7 +240,7 @@ impl ProxyHttp for Seawall {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
-        invalidate::discarded(session, ctx).await;
+        invalidate::discarded(session, ctx);
         post::finish(ctx).await;
         record::record(session, error, ctx);
     }

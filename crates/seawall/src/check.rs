@@ -15,7 +15,9 @@ pub(crate) fn check(settings: &Settings, document: &Document, out: &mut Diagnost
     for (name, upstream) in &settings.upstreams {
         upstream.check(&root.key("upstreams").key(name), out);
     }
-    settings.cache.store().check(&root.key("cache"), out);
+    let store = settings.cache.store();
+    store.check(&root.key("cache"), out);
+    store.check_machine(&root.key("cache"), out);
     if settings.cache.uncacheable_keys == 0 {
         out.error(&root.key("cache").key("uncacheable_keys"), "`uncacheable_keys` cannot be zero")
             .hint("without it every uncacheable request would wait for the one before; write 1024 or more");

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Upgrade(RemoteArgs),
     /// End a running Seawall, after its requests
     Stop(StopArgs),
+    /// Look into the folder of a disk tier: reads only, also beside a running Seawall
+    Store(StoreArgs),
     /// Print the reference of every setting, or of every metric, as Markdown
     Reference(ReferenceArgs),
     /// Print the JSON Schema of the configuration, for editors
@@ -164,6 +166,28 @@ pub(crate) struct StopArgs {
     pub(crate) now: bool,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
+}
+
+/// `seawall store`.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// What to do
+    #[arg(value_enum)]
+    pub(crate) task: StoreTask,
+    /// The folder, as `cache.disk.path` names it
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+}
+
+/// What `seawall store` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum StoreTask {
+    /// Check every byte; exits with 1 on damage
+    Verify,
+    /// Count what is there
+    Stats,
+    /// List every record
+    Dump,
 }
 
 /// Reads the command line; prints help or a usage error and ends the process where clap says so.

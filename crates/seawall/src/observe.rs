@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use seawall_listen::{AcceptFault, Cut, DoorObserver, Refusal};
 use seawall_proxy::PartIndex;
-use seawall_store::MemoryStore;
+use seawall_store::DiskStats;
 use seawall_telemetry::metrics::{
-    CertificateSample, CertificateSource, ListenerMetrics, Metrics, NameSample, PartsSample, PoolSample,
+    CertificateSample, CertificateSource, DiskSample, ListenerMetrics, Metrics, NameSample, PartsSample, PoolSample,
     PoolSource, ServerSample, StoreSample, StoreSource, TlsResult, TlsVersion,
 };
 use seawall_tls::{HandshakeFailure, HandshakeInfo, TlsAcceptor};
@@ -94,14 +94,14 @@ impl Pools {
 
 /// The store, for a scrape.
 pub(crate) struct Store {
-    pub(crate) store: &'static MemoryStore,
+    pub(crate) store: &'static seawall_store::Store,
     pub(crate) parts: Arc<PartIndex>,
 }
 
 impl StoreSource for Store {
     fn tiers(&self) -> Vec<StoreSample> {
         let stats = self.store.stats();
-        vec![StoreSample {
+        let memory = StoreSample {
             tier: "memory",
             objects: stats.objects,
             bytes: stats.bytes,
@@ -126,12 +126,84 @@ impl StoreSource for Store {
             fills_failed: stats.fills_failed,
             purges: vec![("hard", stats.purged_objects), ("soft", stats.expired_objects)],
             remembered_purges: stats.remembered_purges,
-        }]
+        };
+        let disks = self.store.disk_stats();
+        let mut tiers = vec![memory];
+        if !disks.is_empty() {
+            tiers.push(disk_tier(&disks));
+        }
+        tiers
+    }
+
+    fn disks(&self) -> Vec<DiskSample> {
+        self.store.disk_stats().iter().map(disk_sample).collect()
     }
 
     fn parts(&self) -> PartsSample {
         let stats = self.parts.stats();
         PartsSample { entries: stats.entries, capacity: stats.capacity, evicted: stats.evicted }
+    }
+}
+
+/// All disks as one tier.
+fn disk_tier(disks: &[DiskStats]) -> StoreSample {
+    let sum = |read: fn(&DiskStats) -> u64| disks.iter().map(read).sum();
+    StoreSample {
+        tier: "disk",
+        objects: sum(|disk| disk.objects),
+        bytes: sum(|disk| disk.bytes),
+        capacity_bytes: sum(|disk| disk.capacity_bytes),
+        hits: sum(|disk| disk.counts.hits),
+        misses: sum(|disk| disk.counts.misses),
+        inserts: sum(|disk| disk.counts.inserts),
+        evictions: vec![
+            ("small", sum(|disk| disk.counts.evicted_small)),
+            ("main", sum(|disk| disk.counts.evicted_main)),
+            ("file", sum(|disk| disk.counts.evicted_files)),
+        ],
+        rejected: vec![
+            ("queue_full", sum(|disk| disk.counts.dropped_queue)),
+            ("no_room", sum(|disk| disk.counts.dropped_space)),
+        ],
+        // Fills on their way in are counted once, in memory, where each begins.
+        fills: sum(|disk| disk.counts.inserts),
+        fills_failed: sum(|disk| disk.counts.detached),
+        purges: vec![("hard", sum(|disk| disk.counts.purged))],
+        // One table for all disks.
+        remembered_purges: disks.first().map_or(0, |disk| disk.purges),
+        refreshed: sum(|disk| disk.counts.refreshed),
+        ..StoreSample::default()
+    }
+}
+
+fn disk_sample(disk: &DiskStats) -> DiskSample {
+    let counts = disk.counts;
+    DiskSample {
+        path: disk.path.display().to_string(),
+        state: disk.state as u8,
+        segments: disk.segments,
+        files: disk.files,
+        index_bytes: disk.index_bytes,
+        purges: disk.purges,
+        queue: disk.queue,
+        queue_bytes: disk.queue_bytes,
+        reads_waiting: disk.reads_waiting,
+        recovered: disk.recovered,
+        write_amplification: disk.write_amplification(),
+        writes: counts.writes,
+        written_bytes: counts.written_bytes,
+        copied_bytes: counts.copied_bytes,
+        read_bytes: counts.read_bytes,
+        reads: vec![
+            ("cached", counts.reads_cached),
+            ("waited", counts.reads_waited),
+            ("refused", counts.reads_refused),
+        ],
+        errors: vec![
+            ("read", counts.read_errors),
+            ("write", counts.write_errors),
+            ("corrupt", counts.corrupt),
+        ],
     }
 }
 

@@ -10,14 +10,14 @@ use seawall_caching::{CachePolicy, PolicyError, Profile};
 use seawall_files::{FilesError, FilesOrigin};
 use seawall_guard::Limits;
 use seawall_proxy::{
-    Action, CachePlan, Collapse, Forwarding, ForwardingError, PartIndex, Plan, RoutePlan, SearchMemory,
+    Action, CachePlan, Collapse, FactsCodec, Forwarding, ForwardingError, PartIndex, Plan, RoutePlan, SearchMemory,
     SitePlan, Uncacheable, UpstreamKind, UpstreamPlan,
 };
 use seawall_routing::{
     HeaderOpsError, HeaderTarget, Redirect, RedirectError, Rewrite, RewriteError, Router, RouterBuilder,
     RouterError, SiteRoutes, StaticError,
 };
-use seawall_store::{MemoryStore, StoreError};
+use seawall_store::{Store, StoreError};
 use seawall_telemetry::metrics::Metrics;
 use seawall_telemetry::{AccessLog, AccessLogError};
 use seawall_upstream::{Pool, PoolError, Resolve, SystemResolver};
@@ -216,7 +216,7 @@ fn route_plan(
 /// The parts of the cache that live as long as the process: Pingora takes them by `&'static`.
 #[derive(Clone, Copy)]
 pub(crate) struct Engine {
-    pub(crate) store: &'static MemoryStore,
+    pub(crate) store: &'static Store,
     pub(crate) parts: &'static Arc<PartIndex>,
     predictor: &'static (dyn CacheablePredictor + Sync),
     search: &'static SearchMemory,
@@ -229,7 +229,7 @@ impl Engine {
     pub(crate) fn new(settings: &CacheSettings) -> Result<Self, PlanError> {
         let per_shard = settings.uncacheable_keys.div_ceil(PREDICTOR_SHARDS);
         Ok(Self {
-            store: MemoryStore::leak(&settings.store())?,
+            store: Store::open(&settings.store(), Arc::new(FactsCodec))?,
             parts: Box::leak(Box::new(Arc::new(PartIndex::new(
                 settings.indexed_parts,
                 settings.max_parts as usize,

@@ -114,6 +114,7 @@ pub(crate) fn run(
     let mut server = Server::new_with_opt_and_conf(None, server_conf(settings, threads));
     server.bootstrap();
 
+    let store = built.plan.cache.store;
     let (drain, draining) = watch::channel(false);
     let open = Arc::new(OpenConnections::default());
     let limits = built.plan.limits.clone();
@@ -174,6 +175,7 @@ pub(crate) fn run(
         operators,
     };
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
+    store.close();
     node.close_logs(Duration::from_secs(5));
     if let Some(why) = node.failure() {
         return Err(StartError::Failed(why));

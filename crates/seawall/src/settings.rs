@@ -13,7 +13,7 @@ use seawall_proxy::ForwardingSettings;
 use seawall_routing::{
     HeaderOps, HostPattern, MethodName, RedirectSettings, RewriteSettings, StaticResponse,
 };
-use seawall_store::StoreSettings;
+use seawall_store::{DiskSettings, StoreSettings};
 use seawall_telemetry::{AccessLogSettings, LogSettings, MetricsSettings};
 use seawall_tls::TlsCommonSettings;
 use seawall_upstream::UpstreamSettings;
@@ -151,6 +151,17 @@ pub(crate) struct CacheSettings {
     /// Pieces the eviction queues are split into, a power of two; chosen from the number of cores when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) shards: Option<u32>,
+    /// Disks below the memory, whose content survives a restart: one, or a list over which URLs are spread by their
+    /// sizes. docs/store.md tells how to choose.
+    #[serde(skip_serializing_if = "no_disk")]
+    pub(crate) disk: OneOrMany<DiskSettings>,
+    /// Largest response body kept in memory when there is a disk; larger ones are on disk only, each in a file of
+    /// its own. 1MiB when not given, less with little memory or small segments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_object: Option<ByteSize>,
+    /// Purges remembered for the sake of what is on disk. Beyond it the older half is forgotten, and everything
+    /// stored before those counts as purged.
+    pub(crate) max_purges: u32,
     /// How requests for the same response wait for one fetch.
     pub(crate) collapse: CollapseSettings,
     /// Who may purge.
@@ -161,6 +172,10 @@ pub(crate) struct CacheSettings {
     /// Paths whose `No-Vary-Search` is remembered, so that requests which differ only in what it names share a response.
     /// Beyond this number the path learned first is forgotten.
     pub(crate) no_vary_search_paths: usize,
+}
+
+fn no_disk(disks: &OneOrMany<DiskSettings>) -> bool {
+    disks.is_empty()
 }
 
 impl CacheSettings {
@@ -175,6 +190,9 @@ impl CacheSettings {
             max_variants: self.max_variants,
             max_parts: self.max_parts,
             shards: self.shards,
+            disk: self.disk.clone(),
+            memory_object: self.memory_object,
+            max_purges: self.max_purges,
         }
     }
 }
@@ -193,6 +211,9 @@ impl Default for CacheSettings {
             max_parts: store.max_parts,
             indexed_parts: 65_536,
             shards: store.shards,
+            disk: store.disk,
+            memory_object: store.memory_object,
+            max_purges: store.max_purges,
             collapse: CollapseSettings::default(),
             purge: PurgeSettings::default(),
             uncacheable_keys: 65_536,

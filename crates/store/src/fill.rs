@@ -17,6 +17,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::body::{Body, Builder};
+use crate::disk::spill::Spill;
 use crate::head::Head;
 
 /// The most that is copied out of the unfinished piece for one read.
@@ -50,12 +51,29 @@ enum Content {
     Complete(Arc<Body>),
     /// Not stored: only the last bytes are kept, for the readers who are there.
     Passing { window: VecDeque<(u64, Bytes)>, bytes: u64 },
+    /// On its way into a file: the last bytes are kept, and those not written yet. Once it is `detached` it is
+    /// not stored any more, and what is in the file is still there for its readers.
+    Spilled { window: VecDeque<(u64, Bytes)>, bytes: u64, spill: Arc<Spill>, detached: bool },
 }
+
+/// What a fill came to.
+#[derive(Debug)]
+pub(crate) enum Sealed {
+    Memory(Arc<Body>),
+    File(Arc<Spill>),
+    /// It was not stored.
+    Nothing,
+}
+
+/// Bytes kept in memory of a fill that goes into a file, beside those not written yet.
+pub(crate) const SPILL_WINDOW: u64 = 256 << 10;
 
 /// What a read of a fill found.
 #[derive(Debug)]
 pub(crate) enum Read {
     Bytes(Bytes),
+    /// It is in the file.
+    InFile(Arc<Spill>),
     /// Nothing there yet.
     Nothing,
     /// The reader fell out of the window.
@@ -141,7 +159,7 @@ impl Fill {
     pub(crate) fn growth(&self, more: usize) -> u64 {
         match &*self.content.read() {
             Content::Storing(builder) => builder.growth(more),
-            Content::Complete(_) | Content::Passing { .. } => 0,
+            Content::Complete(_) | Content::Passing { .. } | Content::Spilled { .. } => 0,
         }
     }
 
@@ -154,6 +172,11 @@ impl Fill {
                 window.push_back((self.progress().len, data));
                 *bytes = bytes.saturating_add(added);
                 self.trim(window, bytes);
+            }
+            Content::Spilled { window, bytes, spill, detached } => {
+                window.push_back((self.progress().len, data));
+                *bytes = bytes.saturating_add(added);
+                self.trim_spilled(window, bytes, spill, *detached);
             }
             Content::Complete(_) => return,
         }
@@ -173,6 +196,49 @@ impl Fill {
         }
         self.trim(&mut window, &mut at);
         *content = Content::Passing { window, bytes: at };
+    }
+
+    /// Goes on in the file of `spill`. Hands out what has to be written into it from the start.
+    pub(crate) fn start_spill(&self, spill: &Arc<Spill>) -> Vec<Bytes> {
+        let mut content = self.content.write();
+        let Content::Storing(builder) = &mut *content else { return Vec::new() };
+        let builder = std::mem::replace(builder, Builder::new(None));
+        let chunks: Vec<Bytes> = builder.into_chunks().collect();
+        let (mut window, mut bytes) = (VecDeque::new(), 0u64);
+        for chunk in &chunks {
+            window.push_back((bytes, chunk.clone()));
+            bytes = bytes.saturating_add(chunk.len() as u64);
+        }
+        *content = Content::Spilled { window, bytes, spill: Arc::clone(spill), detached: false };
+        chunks
+    }
+
+    /// The file cannot be written any further. Those who read along go on, from what is there.
+    pub(crate) fn detach(&self) {
+        if let Content::Spilled { detached, .. } = &mut *self.content.write() {
+            *detached = true;
+        }
+    }
+
+    /// Drops what the window is not for. What is not in the file yet stays while it is to get there.
+    fn trim_spilled(
+        &self,
+        window: &mut VecDeque<(u64, Bytes)>,
+        bytes: &mut u64,
+        spill: &Spill,
+        detached: bool,
+    ) {
+        if detached {
+            return self.trim(window, bytes);
+        }
+        let written = spill.written();
+        while *bytes > SPILL_WINDOW
+            && let Some((start, chunk)) = window.front()
+            && start.saturating_add(chunk.len() as u64) <= written
+        {
+            *bytes = bytes.saturating_sub(chunk.len() as u64);
+            window.pop_front();
+        }
     }
 
     /// Drops what lies outside the window, and what the only reader has behind it.
@@ -214,21 +280,22 @@ impl Fill {
     }
 
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(&*self.content.read(), Content::Passing { .. })
+        matches!(&*self.content.read(), Content::Passing { .. } | Content::Spilled { detached: true, .. })
     }
 
-    /// Turns what was written into a body; none if it was only passing through. The readers go on reading
-    /// and wait for [`complete`](Self::complete).
-    pub(crate) fn seal(&self) -> Option<Arc<Body>> {
+    /// Turns what was written into a body. The readers go on reading and wait for
+    /// [`complete`](Self::complete).
+    pub(crate) fn seal(&self) -> Sealed {
         let mut content = self.content.write();
         match &mut *content {
             Content::Storing(builder) => {
                 let body = Arc::new(std::mem::replace(builder, Builder::new(None)).finish());
                 *content = Content::Complete(Arc::clone(&body));
-                Some(body)
+                Sealed::Memory(body)
             }
-            Content::Complete(body) => Some(Arc::clone(body)),
-            Content::Passing { .. } => None,
+            Content::Complete(body) => Sealed::Memory(Arc::clone(body)),
+            Content::Spilled { spill, detached: false, .. } => Sealed::File(Arc::clone(spill)),
+            Content::Passing { .. } | Content::Spilled { .. } => Sealed::Nothing,
         }
     }
 
@@ -277,6 +344,12 @@ impl Fill {
             Content::Complete(body) => body.read(at, limit),
             Content::Passing { window, .. } => match window.front() {
                 Some((start, _)) if *start <= at => gather(window, at, limit),
+                None if at >= self.progress().len => None,
+                _ => return Read::TooLate,
+            },
+            Content::Spilled { window, spill, .. } => match window.front() {
+                Some((start, _)) if *start <= at => gather(window, at, limit),
+                _ if at < spill.written() => return Read::InFile(Arc::clone(spill)),
                 None if at >= self.progress().len => None,
                 _ => return Read::TooLate,
             },

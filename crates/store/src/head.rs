@@ -36,12 +36,12 @@ const SLOT: u64 = 4;
 /// of the route's own.
 const ADDED_FIELDS: usize = 10;
 
-/// A [`CacheMeta`] taken apart so that it can be put together again cheaply.
 /// How many variants of one URL are kept, in the place of [`StoreSettings::max_variants`](crate::StoreSettings): put it
 /// into the extensions of the [`CacheMeta`] of a response whose route has a limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VariantLimit(pub u32);
 
+/// A [`CacheMeta`] taken apart so that it can be put together again cheaply.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     fresh_until: SystemTime,

@@ -11,6 +11,7 @@ use pingora_cache::{CacheKey, HitHandler};
 use pingora_error::{Error, ErrorType, Result};
 use tokio::sync::watch;
 
+use crate::disk::reading::{Chunks, ReadError};
 use crate::entry::Object;
 use crate::fill::{Fill, Progress, Read, State};
 
@@ -18,13 +19,25 @@ use crate::fill::{Fill, Progress, Read, State};
 pub const FILL_FAILED: ErrorType = ErrorType::Custom("cache fill failed");
 /// A reader of a response that is not stored fell behind by more than the window.
 pub const READER_TOO_SLOW: ErrorType = ErrorType::Custom("cache reader too slow");
+/// The body could not be read from the disk, or was damaged there.
+pub const DISK_READ_FAILED: ErrorType = ErrorType::Custom("cache disk read failed");
 /// A range that the body does not have.
 pub const OUT_OF_RANGE: ErrorType = ErrorType::Custom("cache range out of body");
 
 #[derive(Debug)]
 enum Source {
     Whole(Arc<Object>),
-    Filling { fill: Arc<Fill>, progress: watch::Receiver<Progress>, owner: bool },
+    Filling {
+        fill: Arc<Fill>,
+        progress: watch::Receiver<Progress>,
+        owner: bool,
+        /// For what is only in the fill's file.
+        file: Option<Chunks>,
+    },
+    OnDisk {
+        body: Chunks,
+        len: u64,
+    },
 }
 
 /// A reader: a position in a body, and where it stops.
@@ -44,8 +57,17 @@ impl Hit {
     pub(crate) fn filling(fill: Arc<Fill>, owner: bool) -> HitHandler {
         fill.enter(owner);
         let progress = fill.watch();
-        Box::new(Self { source: Source::Filling { fill, progress, owner }, at: 0, end: None })
+        Box::new(Self { source: Source::Filling { fill, progress, owner, file: None }, at: 0, end: None })
     }
+
+    /// A reader of an object on disk.
+    pub(crate) fn on_disk(body: Chunks, len: u64) -> HitHandler {
+        Box::new(Self { source: Source::OnDisk { body, len }, at: 0, end: None })
+    }
+}
+
+fn disk_failed(error: &ReadError) -> Box<Error> {
+    Error::explain(DISK_READ_FAILED, error.to_string())
 }
 
 /// The length in bytes of the body that `handler` reads, when that is known: it is stored, or its head says so.
@@ -56,6 +78,7 @@ pub fn stored_length(handler: &HitHandler) -> Option<u64> {
     match &handler.as_any().downcast_ref::<Hit>()?.source {
         Source::Whole(object) => Some(object.body.len()),
         Source::Filling { fill, .. } => fill.expected,
+        Source::OnDisk { len, .. } => Some(*len),
     }
 }
 
@@ -71,6 +94,7 @@ impl Drop for Hit {
 async fn next(
     fill: &Fill,
     progress: &mut watch::Receiver<Progress>,
+    file: &mut Option<Chunks>,
     at: u64,
     end: Option<u64>,
 ) -> Result<Option<Bytes>> {
@@ -82,6 +106,14 @@ async fn next(
         if at < now.len {
             match fill.read(at, end.unwrap_or(u64::MAX).min(now.len)) {
                 Read::Bytes(bytes) => return Ok(Some(bytes)),
+                Read::InFile(spill) => {
+                    let file = file.get_or_insert_with(|| spill.reader());
+                    let read = file.read(at, end.unwrap_or(u64::MAX), spill.written()).await;
+                    match read.map_err(|error| disk_failed(&error))? {
+                        Some(bytes) => return Ok(Some(bytes)),
+                        None => return Error::e_explain(FILL_FAILED, "announced bytes are missing"),
+                    }
+                }
                 Read::TooLate => {
                     return Error::e_explain(READER_TOO_SLOW, "it fell behind a response that is not stored");
                 }
@@ -109,7 +141,12 @@ impl HandleHit for Hit {
         let limit = self.end.unwrap_or(u64::MAX);
         let found = match &mut self.source {
             Source::Whole(object) => object.body.read(self.at, limit),
-            Source::Filling { fill, progress, .. } => next(fill, progress, self.at, self.end).await?,
+            Source::Filling { fill, progress, file, .. } => {
+                next(fill, progress, file, self.at, self.end).await?
+            }
+            Source::OnDisk { body, len } => {
+                body.read(self.at, limit, *len).await.map_err(|error| disk_failed(&error))?
+            }
         };
         if let Some(bytes) = &found {
             self.at = self.at.saturating_add(bytes.len() as u64);
@@ -140,6 +177,7 @@ impl HandleHit for Hit {
         let known = match &self.source {
             Source::Whole(object) => Some(object.body.len()),
             Source::Filling { fill, .. } => fill.expected,
+            Source::OnDisk { len, .. } => Some(*len),
         };
         if end.is_some_and(|end| end < start) || known.is_some_and(|len| start > len) {
             return Error::e_explain(
@@ -159,7 +197,7 @@ impl HandleHit for Hit {
     fn get_eviction_weight(&self) -> usize {
         match &self.source {
             Source::Whole(object) => usize::try_from(object.weight).unwrap_or(usize::MAX),
-            Source::Filling { .. } => 0,
+            Source::Filling { .. } | Source::OnDisk { .. } => 0,
         }
     }
 

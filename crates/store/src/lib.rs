@@ -1,7 +1,7 @@
 //! The cache engine: where responses are kept, and what leaves when room is needed.
 //!
-//! [`MemoryStore`] implements Pingora's [`Storage`](pingora_cache::storage::Storage). It holds decoded
-//! headers and body pieces in memory, within one byte bound, and evicts by itself: no Pingora eviction
+//! [`MemoryStore`] and [`Store`] implement Pingora's [`Storage`](pingora_cache::storage::Storage). Memory holds
+//! decoded headers and body pieces in memory, within one byte bound, and evicts by itself: no Pingora eviction
 //! manager is needed (pass `None` to `HttpCache::enable`).
 //!
 //! # How it is laid out
@@ -30,10 +30,16 @@
 //! interface. It frees removed entries late, in batches, so entries hold their object in a pointer that is
 //! cleared at removal: what waits to be freed are empty shells.
 //!
-//! # What is not here
-//! The disk tier. It will sit behind the same trait and share `Head`, `Fill` and the purge epochs.
+//! # Below memory
+//! [`Store`] is both tiers: [`MemoryStore`] above, any number of [disks](disk) below. Every fill begins in memory.
+//! One that grows over `memory_object` goes on in a file of its own; the others are written to disk when they
+//! are complete, behind everybody's back. What is read from disk for the second time is brought up.
 
 mod body;
+mod clock;
+mod codec;
+mod disk;
+mod disks;
 mod entry;
 mod fill;
 mod ghost;
@@ -48,12 +54,23 @@ mod settings;
 mod shard;
 mod stats;
 mod storage;
+mod store;
 
+pub use codec::{ExtensionCodec, NoExtensions};
+pub use disk::DiskError;
+pub use disk::folder::FolderError;
+pub use disk::health::DiskState;
+pub use disk::inspect::{Record, Report, inspect};
+pub use disk::stats::{DiskCounts, DiskStats};
 pub use head::VariantLimit;
-pub use hit::{FILL_FAILED, OUT_OF_RANGE, READER_TOO_SLOW, stored_length};
+pub use hit::{DISK_READ_FAILED, FILL_FAILED, OUT_OF_RANGE, READER_TOO_SLOW, stored_length};
 #[cfg(feature = "simulation")]
 pub use memory::simulation::Simulation;
 pub use memory::{Epoch, MemoryStore, OrWhole, Refusal, StoreError};
 pub use miss::{FILL_ABANDONED, WRONG_LENGTH};
-pub use settings::StoreSettings;
+pub use settings::{DiskSettings, StoreSettings};
 pub use stats::Stats;
+pub use store::{PURGE_NOT_RECORDED, Peek, Store};
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Writing a response into the store.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,7 +9,8 @@ use pingora_cache::storage::streaming_write::U64WriteId;
 use pingora_cache::storage::{HandleMiss, MissFinishType};
 use pingora_error::{Error, ErrorType, Result};
 
-use crate::fill::Fill;
+use crate::disk::spill::{SpillError, SpillWriter};
+use crate::fill::{Fill, SPILL_WINDOW};
 use crate::memory::MemoryStore;
 use crate::stats::count;
 
@@ -17,6 +19,20 @@ pub const WRONG_LENGTH: ErrorType = ErrorType::Custom("cache fill has the wrong 
 /// The response is not stored, and its last reader has gone.
 pub const FILL_ABANDONED: ErrorType = ErrorType::Custom("cache fill abandoned");
 
+/// How long a finished body waits for the index to know it.
+const LINK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How far a fill has come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Still running; dropped now, it has failed.
+    Open,
+    /// All of it is there, and lookups still find it as a fill.
+    Shown,
+    /// Nothing is left to do.
+    Done,
+}
+
 /// The writer's end of a fill. Dropped before [`finish`](HandleMiss::finish), the fill has failed.
 pub(crate) struct Miss {
     store: &'static MemoryStore,
@@ -24,27 +40,38 @@ pub(crate) struct Miss {
     tag: U64WriteId,
     /// Bytes charged for the fill.
     held: u64,
+    /// Bytes of that which are not for the body.
+    base: u64,
     /// Whether `held` covers the whole body from the start.
     prepaid: bool,
-    finished: bool,
+    /// The file it goes into.
+    file: Option<SpillWriter>,
+    end: End,
 }
 
 impl Miss {
-    pub(crate) fn new(store: &'static MemoryStore, fill: Arc<Fill>, held: u64) -> Self {
+    /// A fill for which `base` bytes are charged, and `body` bytes for the whole body if that stays in memory.
+    pub(crate) fn new(store: &'static MemoryStore, fill: Arc<Fill>, base: u64, body: Option<u64>) -> Self {
         let tag = U64WriteId::from(fill.id);
-        let prepaid = fill.expected.is_some();
-        Self { store, fill, tag, held, prepaid, finished: false }
+        let held = base.saturating_add(body.unwrap_or(0));
+        Self { store, fill, tag, held, base, prepaid: body.is_some(), file: None, end: End::Open }
     }
 
-    /// Charges for `more` bytes; stops storing when they are too many or there is no room.
-    fn make_room(&mut self, more: usize) {
+    /// Charges for `more` bytes in memory, or begins a file when they are too many; stops storing when neither
+    /// works.
+    async fn make_room(&mut self, more: usize) {
         if self.prepaid || self.fill.is_passing() {
             return;
         }
         let len = self.fill.progress().len.saturating_add(more as u64);
         if len > self.store.max_object() {
             self.store.outgrew(&self.fill);
-        } else {
+            return self.stop_storing();
+        }
+        if self.file.is_some() {
+            return;
+        }
+        if len.max(self.fill.expected.unwrap_or(0)) <= self.store.memory_object() {
             let growth = self.fill.growth(more);
             if growth == 0 {
                 return;
@@ -53,10 +80,49 @@ impl Miss {
                 self.held = self.held.saturating_add(growth);
                 return;
             }
-            self.store.no_room_for(&self.fill);
         }
+        if !self.begin_file().await {
+            self.store.no_room_for(&self.fill);
+            self.stop_storing();
+        }
+    }
+
+    fn stop_storing(&mut self) {
+        self.file = None;
+        self.fill.detach();
         self.fill.stop_storing();
         self.store.release_fill(std::mem::take(&mut self.held));
+    }
+
+    /// Goes on in a file. False when no disk takes it.
+    async fn begin_file(&mut self) -> bool {
+        let wanted = self.base.saturating_add(SPILL_WINDOW);
+        if wanted > self.held {
+            if !self.store.charge_fill(wanted - self.held) {
+                return false;
+            }
+            self.held = wanted;
+        }
+        let Some(disk) = self.store.disk_of(self.fill.family) else { return false };
+        let Ok(mut writer) = disk.spill(self.fill.id, self.fill.expected).await else { return false };
+        for chunk in self.fill.start_spill(writer.spill()) {
+            if let Err(error) = writer.append(&chunk).await {
+                self.lose_file(&error);
+                return true;
+            }
+        }
+        self.store.release_fill(self.held.saturating_sub(wanted));
+        self.held = wanted;
+        self.file = Some(writer);
+        true
+    }
+
+    /// The client goes on; the disk does not.
+    fn lose_file(&mut self, error: &SpillError) {
+        log::debug!("a response is not stored any further: {error}");
+        self.file = None;
+        self.fill.detach();
+        self.store.lost_file(&self.fill);
     }
 
     fn wrong_length<T>(&self, len: u64) -> Result<T> {
@@ -76,7 +142,7 @@ impl HandleMiss for Miss {
         if self.fill.expected.is_some_and(|expected| len > expected) {
             return self.wrong_length(len);
         }
-        self.make_room(data.len());
+        self.make_room(data.len()).await;
         if self.fill.is_pointless() {
             return Error::e_explain(FILL_ABANDONED, "the response is not stored, and nobody reads it");
         }
@@ -84,7 +150,13 @@ impl HandleMiss for Miss {
         if let Some(pause) = self.fill.pace(data.len(), close) {
             tokio::time::sleep(pause).await;
         }
-        self.fill.append(data);
+        // The window keeps a part of a network buffer no longer than it takes to write it.
+        self.fill.append(data.clone());
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.append(&data).await
+        {
+            self.lose_file(&error);
+        }
         Ok(())
     }
 
@@ -93,10 +165,21 @@ impl HandleMiss for Miss {
         if self.fill.expected.is_some_and(|expected| len != expected) {
             return self.wrong_length(len);
         }
-        self.finished = true;
+        if let Some(file) = self.file.take()
+            && let Err(error) = file.finish().await
+        {
+            self.lose_file(&error);
+        }
+        self.end = End::Shown;
         let held = std::mem::take(&mut self.held);
-        let size = self.store.finish_fill(&self.fill, held);
+        let (size, linked) = self.store.finish_fill(&self.fill, held);
         self.fill.complete();
+        if let Some(linked) = linked {
+            // Until the index knows the object, lookups find it as a fill. A disk that hangs gets no more time.
+            let _ = tokio::time::timeout(LINK_PATIENCE, linked).await;
+        }
+        self.store.hide(&self.fill);
+        self.end = End::Done;
         Ok(MissFinishType::Created(usize::try_from(size).unwrap_or(usize::MAX)))
     }
 
@@ -107,9 +190,14 @@ impl HandleMiss for Miss {
 
 impl Drop for Miss {
     fn drop(&mut self) {
-        if !self.finished {
-            self.store.drop_fill(&self.fill, self.held);
-            self.fill.fail();
+        match self.end {
+            End::Open => {
+                self.file = None;
+                self.store.drop_fill(&self.fill, self.held);
+                self.fill.fail();
+            }
+            End::Shown => self.store.hide(&self.fill),
+            End::Done => {}
         }
     }
 }

@@ -1,9 +1,13 @@
-//! What an operator may set about the memory tier.
+//! What an operator may set about the store: memory here, disks in [`disk`].
+
+mod disk;
 
 use schemars::JsonSchema;
 use seawall_config::units::ByteSize;
-use seawall_config::{Diagnostics, Path};
+use seawall_config::{Diagnostics, OneOrMany, Path};
 use serde::{Deserialize, Serialize};
+
+pub use disk::DiskSettings;
 
 /// The smallest memory tier that makes sense: below it the bookkeeping crowds out the content.
 const MIN_MEMORY: ByteSize = ByteSize::mib(1);
@@ -42,6 +46,20 @@ pub struct StoreSettings {
     /// of two. Chosen from the number of cores when absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shards: Option<u32>,
+    /// Disks below the memory: one, or a list over which URLs are spread by their sizes. None when absent.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub disk: OneOrMany<DiskSettings>,
+    /// The largest response body that is kept in memory when there is a disk; larger ones are on disk only, each in
+    /// a file of its own. 1MiB when absent, less with little memory or small segments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_object: Option<ByteSize>,
+    /// Purges remembered for the sake of what is on disk. Beyond it the older half is forgotten, and everything that
+    /// was stored before those counts as purged.
+    pub max_purges: u32,
+}
+
+fn is_empty<T>(list: &OneOrMany<T>) -> bool {
+    list.is_empty()
 }
 
 impl Default for StoreSettings {
@@ -55,6 +73,9 @@ impl Default for StoreSettings {
             max_variants: 64,
             max_parts: 1000,
             shards: None,
+            disk: OneOrMany::default(),
+            memory_object: None,
+            max_purges: 1_000_000,
         }
     }
 }
@@ -64,6 +85,14 @@ impl StoreSettings {
     #[must_use]
     pub fn fill_bytes(&self) -> u64 {
         self.fill_memory.map_or(self.memory.bytes() / 2, ByteSize::bytes)
+    }
+
+    /// The largest body kept in memory above a disk, in bytes.
+    #[must_use]
+    pub fn memory_object(&self) -> ByteSize {
+        let segments = self.disk.iter().map(|disk| disk.segment_bytes() / 4).min().unwrap_or(u64::MAX);
+        let wanted = self.memory_object.map_or(1 << 20, ByteSize::bytes);
+        ByteSize(wanted.min(segments).min(self.fill_bytes() / 4).min(self.max_object.bytes()))
     }
 
     /// In how many parts the eviction queues are split.
@@ -89,7 +118,7 @@ impl StoreSettings {
         if self.max_object.bytes() == 0 {
             out.error(&at.key("max_object"), "nothing fits into an object of 0 bytes")
                 .hint("write the largest body to cache, such as `64MiB`");
-        } else if self.max_object.bytes() > self.fill_bytes() {
+        } else if self.max_object.bytes() > self.fill_bytes() && self.disk.is_empty() {
             out.warning(
                 &at.key("max_object"),
                 format!(
@@ -130,12 +159,63 @@ impl StoreSettings {
             out.error(&at.key("shards"), format!("it must be a power of two, at most {MAX_SHARDS}"))
                 .hint("remove the key to let the number of cores decide");
         }
+        self.check_disks(at, out);
     }
+
+    fn check_disks(&self, at: &Path, out: &mut Diagnostics) {
+        for (i, disk) in self.disk.iter().enumerate() {
+            disk.check(&self.place_of(i, at), out);
+        }
+        disk::check_apart(&self.disk, &at.key("disk"), out);
+        if self.memory_object.is_some_and(|size| size.bytes() == 0) {
+            out.error(&at.key("memory_object"), "every response begins in memory: it cannot be zero");
+        }
+        if self.disk.is_empty() && self.memory_object.is_some() {
+            out.error(&at.key("memory_object"), "`memory_object` does nothing without `disk`").on_key();
+        }
+        if self.max_purges < 1024 {
+            out.error(&at.key("max_purges"), "it must be at least 1024")
+                .hint("forgotten purges take content with them that nobody purged");
+        }
+    }
+
+    /// Where disk `i` stands in the file: a single one is mostly written without a list.
+    fn place_of(&self, i: usize, at: &Path) -> Path {
+        if self.disk.len() == 1 { at.key("disk") } else { at.key("disk").index(i) }
+    }
+
+    /// Reports what this machine says against the settings: folders that cannot be written to, more memory or disk
+    /// than there is. Looks at the file system, and changes nothing.
+    pub fn check_machine(&self, at: &Path, out: &mut Diagnostics) {
+        for (i, disk) in self.disk.iter().enumerate() {
+            disk.check_place(&self.place_of(i, at), out);
+        }
+        if let Some(total) = machine_memory()
+            && self.memory.bytes() > total / 10 * 9
+        {
+            out.warning(
+                &at.key("memory"),
+                format!(
+                    "{} is more than nine tenths of this machine's memory ({} MiB)",
+                    self.memory,
+                    total >> 20
+                ),
+            )
+            .hint("leave room for connections and for the page cache");
+        }
+    }
+}
+
+/// Bytes of memory of this machine, where the system says.
+fn machine_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::StoreSettings;
+    use super::{DiskSettings, StoreSettings};
     use seawall_config::units::ByteSize;
     use seawall_config::{Diagnostics, Path, Severity};
 
@@ -153,6 +233,15 @@ mod tests {
 
     #[test]
     fn every_senseless_value_is_reported() {
+        let bad_disk = DiskSettings {
+            path: "/cache".into(),
+            size: ByteSize::mib(32),
+            segment: Some(ByteSize::mib(16)),
+            io_threads: 0,
+            io_queue: 0,
+            write_buffer: ByteSize(1),
+            error_budget: 0,
+        };
         let bad = StoreSettings {
             memory: ByteSize::kib(1),
             max_object: ByteSize(0),
@@ -162,6 +251,9 @@ mod tests {
             max_variants: 0,
             max_parts: 0,
             shards: Some(3),
+            disk: vec![bad_disk.clone(), DiskSettings { path: "/cache/x".into(), ..bad_disk }].into(),
+            memory_object: Some(ByteSize(0)),
+            max_purges: 1,
         };
         let paths: Vec<String> = findings(&bad).into_iter().map(|(_, path)| path).collect();
         for key in [
@@ -176,6 +268,36 @@ mod tests {
         ] {
             assert!(paths.contains(&format!("cache.{key}")), "{key} is not reported");
         }
+        for key in ["memory_object", "max_purges", "disk[1].path"] {
+            assert!(paths.contains(&format!("cache.{key}")), "{key} is not reported: {paths:?}");
+        }
+        for key in ["segment", "io_threads", "io_queue", "write_buffer"] {
+            assert!(paths.contains(&format!("cache.disk[0].{key}")), "{key} is not reported: {paths:?}");
+        }
+    }
+
+    #[test]
+    fn a_disk_needs_a_path_and_a_size_and_a_place() {
+        let empty = StoreSettings { disk: vec![DiskSettings::default()].into(), ..StoreSettings::default() };
+        assert_eq!(findings(&empty).len(), 2);
+        let on = |path: &std::path::Path, size| StoreSettings {
+            disk: vec![DiskSettings::new(path, size)].into(),
+            ..StoreSettings::default()
+        };
+        let place = |settings: &StoreSettings| {
+            let mut out = Diagnostics::default();
+            settings.check_machine(&Path::root().key("cache"), &mut out);
+            out.iter().map(|d| (d.severity, d.path.to_string())).collect::<Vec<_>>()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        assert!(place(&on(&folder.path().join("new"), ByteSize::mib(16))).is_empty());
+        let huge = on(folder.path(), ByteSize(1 << 60));
+        assert_eq!(place(&huge), [(Severity::Error, "cache.disk.size".to_owned())]);
+        let file = folder.path().join("file");
+        std::fs::write(&file, "x").unwrap();
+        let error = [(Severity::Error, "cache.disk.path".to_owned())];
+        assert_eq!(place(&on(&file, ByteSize::mib(16))), error);
+        assert_eq!(place(&on(&file.join("below"), ByteSize::mib(16))), error);
     }
 
     #[test]

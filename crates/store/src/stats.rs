@@ -42,6 +42,7 @@ pub(crate) struct Counters {
     pub(crate) soft_purges: AtomicU64,
     pub(crate) expired_objects: AtomicU64,
     pub(crate) refreshed: AtomicU64,
+    pub(crate) promoted: AtomicU64,
 }
 
 /// Adds one.
@@ -90,6 +91,7 @@ impl Counters {
             soft_purges: get(&self.soft_purges),
             expired_objects: get(&self.expired_objects),
             refreshed: get(&self.refreshed),
+            promoted: get(&self.promoted),
             ..Stats::default()
         }
     }
@@ -160,4 +162,6 @@ pub struct Stats {
     pub expired_objects: u64,
     /// Objects refreshed by a 304.
     pub refreshed: u64,
+    /// Objects brought up from a disk; contained in no other count of what came in.
+    pub promoted: u64,
 }

@@ -13,7 +13,7 @@ use pingora_error::Result;
 use crate::memory::MemoryStore;
 
 /// The store gives its entries no identity beyond their key, so an identified target is never one of them.
-fn is_ours(target: PurgeTarget<'_>) -> bool {
+pub(crate) fn is_ours(target: PurgeTarget<'_>) -> bool {
     match target {
         PurgeTarget::Active(_) => true,
         PurgeTarget::Exact(entry) => entry.entry_id().is_none(),

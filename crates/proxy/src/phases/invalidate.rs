@@ -5,8 +5,6 @@
 
 use http::Method;
 use pingora_cache::CacheKey;
-use pingora_cache::storage::{PurgeTarget, PurgeType, Storage};
-use pingora_cache::trace::Span;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use seawall_caching::invalidation::{self, Origin};
@@ -18,7 +16,7 @@ use crate::plan::{Plan, RoutePlan};
 
 /// Called with the head of every answer of an origin, before the client sees it: who has been told that a
 /// change was made does not get the old response afterwards.
-pub(crate) async fn after(session: &Session, response: &ResponseHeader, ctx: &Context) {
+pub(crate) fn after(session: &Session, response: &ResponseHeader, ctx: &Context) {
     let method = &session.req_header().method;
     if invalidation::is_safe(method) {
         return;
@@ -29,9 +27,9 @@ pub(crate) async fn after(session: &Session, response: &ResponseHeader, ctx: &Co
     for target in invalidation::invalidated(method, response.status, &origin, &response.headers) {
         let Ok(target) = String::from_utf8(target) else { continue };
         if let Some(named) = named(&ctx.plan, &ctx.host, &origin, &target) {
-            remove(&ctx.plan, &named.key).await;
+            remove(&ctx.plan, &named.key);
             if let Some(key) = searched(&ctx.plan, &named, &origin) {
-                remove(&ctx.plan, &key).await;
+                remove(&ctx.plan, &key);
             }
         }
     }
@@ -39,11 +37,11 @@ pub(crate) async fn after(session: &Session, response: &ResponseHeader, ctx: &Co
 
 /// Drops what the origin's answer made unfit: a 304 that speaks of another response, or that forbids to store. The
 /// request itself was served from it, since the origin confirmed it (RFC 9111 §4.3.3).
-pub(crate) async fn discarded(session: &Session, ctx: &Context) {
+pub(crate) fn discarded(session: &Session, ctx: &Context) {
     if ctx.cache.discard
         && let Some(key) = session.cache.maybe_cache_key()
     {
-        remove(&ctx.plan, key).await;
+        remove(&ctx.plan, key);
     }
 }
 
@@ -79,21 +77,16 @@ pub(crate) fn searched(plan: &Plan, named: &Named<'_>, origin: &Origin<'_>) -> O
 
 /// A PURGE removes what stands under the key of today. What was stored before the rule for its path was learned has a
 /// key of its own, which would count again once the rule is forgotten; it goes too.
-pub(crate) async fn purged(session: &Session, ctx: &Context) {
+pub(crate) fn purged(session: &Session, ctx: &Context) {
     if ctx.plan.cache.search.is_empty() {
         return;
     }
     let Some(policy) = ctx.route.as_ref().and_then(|route| route.cache.as_ref()) else { return };
     let authority = lookup::authority(session, ctx);
     let key = policy.key().key(ctx.scheme(), &authority, ctx.target.as_bytes());
-    remove(&ctx.plan, &lookup::cache_key(key.primary)).await;
+    remove(&ctx.plan, &lookup::cache_key(key.primary));
 }
 
-pub(crate) async fn remove(plan: &Plan, key: &CacheKey) {
-    let compact = key.to_compact();
-    let span = Span::inactive();
-    let target = PurgeTarget::Active(&compact);
-    if let Err(error) = plan.cache.store.purge(target, PurgeType::Invalidation, &span.handle()).await {
-        log::warn!("a changed resource could not be invalidated: {error}");
-    }
+pub(crate) fn remove(plan: &Plan, key: &CacheKey) {
+    plan.cache.store.invalidate(&key.to_compact());
 }

@@ -12,24 +12,16 @@ use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use seawall_caching::directives::ResponseDirectives;
 use seawall_caching::key::Change;
-use seawall_caching::no_vary_search::{Learned, SearchRule};
+use seawall_caching::no_vary_search::Learned;
 use seawall_caching::request::{Verdict, assess};
-use seawall_caching::{CachePolicy, Freshness, Request, StaleWindows, vary};
+use seawall_caching::{CachePolicy, Request, StaleWindows, vary};
 use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
 use crate::collapse;
 use crate::context::Context;
+use crate::facts::Facts;
 use crate::phases::parts;
-
-/// What the rules decided about a stored response, kept with it so that no hit decides it anew.
-#[derive(Debug, Clone)]
-pub(crate) struct Facts {
-    pub(crate) freshness: Freshness,
-    pub(crate) stale: StaleWindows,
-    pub(crate) vary: Vec<http::HeaderName>,
-    pub(crate) search: SearchRule,
-}
 
 /// The facts of a stored response.
 pub(crate) fn facts(meta: &CacheMeta) -> Option<&Arc<Facts>> {

@@ -16,7 +16,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{RangeType, Session};
 use seawall_caching::partial::{self, Asked, ContentRange, PartAdmission};
 use seawall_caching::{CachePolicy, NotStored, RangeRequests, Request, Times, validation};
-use seawall_store::OrWhole;
+use seawall_store::{OrWhole, Peek};
 
 use crate::context::{Context, Stored};
 use crate::part_index::{Fit, Part, Url, part_key, variance};
@@ -43,7 +43,7 @@ impl PartRequest {
 }
 
 /// Decides whether the request is for a part, and for which. The whole goes first wherever it is stored or on its way.
-pub(crate) fn plan(session: &Session, ctx: &mut Context) {
+pub(crate) async fn plan(session: &Session, ctx: &mut Context) {
     let Some(route) = ctx.route.clone() else { return };
     let Some(policy) = route.cache.as_ref().filter(|policy| serves_parts(policy)) else { return };
     let head = session.req_header();
@@ -69,8 +69,10 @@ pub(crate) fn plan(session: &Session, ctx: &mut Context) {
     }
     let now = SystemTime::now();
     let fit = |asked: &Asked| match cache.store.peek(&part_key(&whole, asked)) {
-        Some(until) if until > now => Fit::Yes,
-        Some(_) => Fit::No,
+        Some(Peek::FreshUntil(until)) if until > now => Fit::Yes,
+        Some(Peek::FreshUntil(_)) => Fit::No,
+        // Whether it is fresh is seen when it is read.
+        Some(Peek::OnDisk) => Fit::Yes,
         None => Fit::Gone,
     };
     let own = fit(&wanted);
@@ -80,6 +82,13 @@ pub(crate) fn plan(session: &Session, ctx: &mut Context) {
     } else {
         let within = |part: &Part| wanted.within(&part.range).map_or(Fit::No, |_| fit(&part.asked));
         cache.parts.find(url, within)
+    };
+    let other = match other {
+        Some(part) => {
+            let until = cache.store.fresh_until(&part_key(&whole, &part.asked)).await;
+            until.is_some_and(|until| until > now).then_some(part)
+        }
+        None => None,
     };
     // A range near the start is no reason to fetch a part, but one that is here answers it.
     let here = other.is_some() || own == Fit::Yes || (ctx.refresh && own == Fit::No);
@@ -176,7 +185,7 @@ pub(crate) fn ask(session: &Session, request: &mut RequestHeader, ctx: &Context)
 }
 
 /// Drops the stored parts that are of another version of the object than this answer.
-pub(crate) async fn displace(session: &Session, response: &ResponseHeader, ctx: &Context) {
+pub(crate) fn displace(session: &Session, response: &ResponseHeader, ctx: &Context) {
     let Some(part) = ctx.part.filter(|_| is_part(response) && session.cache.enabled()) else { return };
     let (Some(range), Some(key)) = (partial::received(&response.headers), session.cache.maybe_cache_key())
     else {
@@ -186,7 +195,7 @@ pub(crate) async fn displace(session: &Session, response: &ResponseHeader, ctx: 
     for old in ctx.plan.cache.parts.take_others(part.url, &this) {
         // A purge of its own key would keep this answer out.
         if old.asked != part.asked {
-            invalidate::remove(&ctx.plan, &part_key(key, &old.asked)).await;
+            invalidate::remove(&ctx.plan, &part_key(key, &old.asked));
         }
     }
 }

@@ -103,7 +103,7 @@ fn note_cache(session: &Session, ctx: &mut Context) {
 }
 
 /// Seconds of freshness left, negative when stale. What is never fresh is as stale as it is old.
-fn ttl(meta: &CacheMeta, facts: &lookup::Facts, now: SystemTime) -> i64 {
+fn ttl(meta: &CacheMeta, facts: &crate::facts::Facts, now: SystemTime) -> i64 {
     if facts.freshness.source == LifetimeSource::NoCache {
         return status::ttl(facts.freshness.epoch(), now);
     }

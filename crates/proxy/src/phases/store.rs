@@ -19,7 +19,7 @@ use seawall_telemetry::metrics::UpstreamResult;
 use seawall_upstream::{Outcome, Reached};
 
 use crate::context::{Context, Stored};
-use crate::phases::lookup::Facts;
+use crate::facts::Facts;
 use crate::phases::{lookup, parts, select};
 use crate::predictor::TROUBLE;
 use crate::upgrade;

@@ -48,6 +48,9 @@ fn summary(settings: &Settings, file: &str) -> String {
         "cache\n  {} of memory, objects up to {}",
         settings.cache.memory, settings.cache.max_object
     );
+    for disk in settings.cache.disk.iter() {
+        let _ = writeln!(text, "  {} of {}", disk.size, disk.path.display());
+    }
     let _ = writeln!(text, "upstreams");
     for (name, upstream) in &settings.upstreams {
         let what = match &upstream.files {

@@ -5,6 +5,7 @@ mod explain;
 mod reference;
 mod remote;
 mod run;
+mod store;
 
 use std::process::ExitCode;
 
@@ -22,6 +23,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Reload(args) => remote::reload(&args),
         Command::Upgrade(args) => remote::upgrade(&args),
         Command::Stop(args) => remote::stop(&args),
+        Command::Store(args) => store::run(&args),
         Command::Reference(args) => reference::markdown(args.of),
         Command::Schema => reference::schema(),
     };

@@ -7,11 +7,14 @@ use pingora_cache::storage::MissHandler;
 use pingora_cache::{CacheKey, CacheMeta};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
+use tokio::sync::oneshot;
 
 use super::{Epoch, MemoryStore, Refusal};
 use crate::body::{Body, Builder};
+use crate::disk::spill::Spill;
+use crate::disk::{Link, Put};
 use crate::entry::{OBJECT_OVERHEAD, Object, VARIANT_OVERHEAD};
-use crate::fill::Fill;
+use crate::fill::{Fill, Sealed};
 use crate::head::{Head, content_length};
 use crate::miss::Miss;
 use crate::purged::Verdict;
@@ -36,6 +39,10 @@ impl MemoryStore {
     pub(super) fn judge_size(&self, names: Names, length: Option<u64>) -> Option<Refusal> {
         match length {
             Some(length) if length > self.max_object => return Some(Refusal::TooLarge),
+            Some(length) if length > self.memory_object && self.disk_of(names.family).is_none() => {
+                return Some(Refusal::TooLarge);
+            }
+            Some(length) if length > self.memory_object => {}
             Some(length) if Builder::cost_of(length) > self.ledger.fill_capacity() => {
                 return Some(Refusal::NoRoom);
             }
@@ -71,10 +78,10 @@ impl MemoryStore {
         }
         let epoch = meta.extensions().get::<Epoch>().copied().unwrap_or_else(|| self.epoch());
         let head = Arc::new(Head::freeze(meta)?);
-        let held = OBJECT_OVERHEAD
-            .saturating_add(VARIANT_OVERHEAD)
-            .saturating_add(head.bytes())
-            .saturating_add(length.map_or(0, Builder::cost_of));
+        let base = OBJECT_OVERHEAD.saturating_add(VARIANT_OVERHEAD).saturating_add(head.bytes());
+        // What goes into a file is not charged for as a whole.
+        let body = length.filter(|length| *length <= self.memory_object).map(Builder::cost_of);
+        let held = base.saturating_add(body.unwrap_or(0));
         if !self.enter_fills() {
             return self.refuse(Refusal::NoRoom);
         }
@@ -86,7 +93,7 @@ impl MemoryStore {
         let id = self.next_fill.fetch_add(1, Relaxed);
         let fill = Arc::new(Fill::new(id, names.key, names.family, epoch.0, head, self.pass_window));
         self.show_fill(names, &fill);
-        Ok(Box::new(Miss::new(self, fill, held)))
+        Ok(Box::new(Miss::new(self, fill, base, body)))
     }
 
     fn enter_fills(&self) -> bool {
@@ -143,6 +150,20 @@ impl MemoryStore {
         self.hide_fill(fill);
     }
 
+    /// The file of `fill` cannot be written any further: nobody else shall join it.
+    pub(crate) fn lost_file(&self, fill: &Fill) {
+        if let Some(disk) = self.disk_of(fill.family) {
+            disk.count_detached();
+        }
+        self.hide(fill);
+    }
+
+    /// No lookup finds `fill` any more.
+    pub(crate) fn hide(&self, fill: &Fill) {
+        let _state = self.shard(fill.family).lock();
+        self.hide_fill(fill);
+    }
+
     /// No lookup finds `fill` any more. The caller holds the shard.
     pub(super) fn hide_fill(&self, fill: &Fill) {
         if let Some(entry) = self.entry(fill.key)
@@ -166,48 +187,137 @@ impl MemoryStore {
     }
 
     /// All of `fill` is there: stores it, unless a purge or a newer object forbids it. Hands out the bytes
-    /// charged for it from now on.
-    pub(crate) fn finish_fill(&self, fill: &Arc<Fill>, held: u64) -> u64 {
-        let body = fill.seal();
+    /// charged for it from now on, and what says that a body in a file can be found. Lookups find the fill
+    /// until it is [hidden](Self::hide).
+    pub(crate) fn finish_fill(&self, fill: &Arc<Fill>, held: u64) -> (u64, Option<oneshot::Receiver<bool>>) {
+        let sealed = fill.seal();
         let shard = self.shard(fill.family);
-        let kept = {
+        let (kept, linked) = {
             let mut state = shard.lock();
             state.fills.remove(&fill.id);
-            let kept = body.map_or(0, |body| self.store_object(shard, &mut state, fill, body, held));
-            self.hide_fill(fill);
-            kept
+            let done = match sealed {
+                Sealed::Memory(body) => (self.store_object(shard, &mut state, fill, body, held), None),
+                Sealed::File(spill) => (0, self.store_file(shard, &mut state, fill, &spill)),
+                Sealed::Nothing => (0, None),
+            };
+            if done.1.is_none() {
+                self.hide_fill(fill);
+            }
+            done
         };
         self.ledger.unmark(held);
         self.ledger.give_back(held.saturating_sub(kept));
         self.fills.fetch_sub(1, Relaxed);
-        kept
+        (kept, linked)
     }
 
-    fn store_object(&self, shard: &Shard, state: &mut State, fill: &Fill, body: Arc<Body>, held: u64) -> u64 {
-        let names = Names { key: fill.key, family: fill.family };
+    /// The header that `fill` is stored with; none when a purge or a newer object forbids it.
+    fn admit(&self, state: &State, fill: &Fill) -> Option<Arc<Head>> {
         let since = match state.purged.judge(fill.key, fill.family, fill.epoch) {
             Verdict::Gone => {
                 count(&self.counters.fills_purged);
-                return 0;
+                return None;
             }
             Verdict::StaleSince(instant) => Some(instant),
             Verdict::Valid => fill.stale_since(),
         };
-        let entry = self.entry_or_new(names);
-        let before = entry.object();
-        let newer = before.as_ref().is_some_and(|before| before.fill > fill.id);
+        let before = self.entry(fill.key).and_then(|entry| entry.object());
+        let newer = before.is_some_and(|before| before.fill > fill.id);
         if newer || fill.is_overtaken() || self.is_hidden_variant(fill) {
             count(&self.counters.fills_overtaken);
-            self.tidy(&entry);
-            return 0;
+            return None;
         }
         let mut head = Arc::clone(&fill.head);
         if let Some(since) = since {
             Arc::make_mut(&mut head).expire_at(since);
         }
+        Some(head)
+    }
+
+    /// Makes the file of `spill` the object of its key, on disk.
+    fn store_file(
+        &self,
+        shard: &Shard,
+        state: &mut State,
+        fill: &Fill,
+        spill: &Spill,
+    ) -> Option<oneshot::Receiver<bool>> {
+        let head = self.admit(state, fill)?;
+        // What is in memory is older.
+        self.remove_object(shard, state, fill.key);
+        self.overtake_older(state, fill);
+        if fill.key == fill.family {
+            self.drop_hidden_variants(shard, state, fill.family, head.provenance());
+        }
+        spill.keep();
+        let names = Names { key: fill.key, family: fill.family };
+        let link = Link { names, seq: fill.id, epoch: fill.epoch, head, body_len: fill.progress().len };
+        Some(spill.disk().link(link))
+    }
+
+    fn overtake_older(&self, state: &State, fill: &Fill) {
+        for older in state.fills.values().filter(|other| other.key == fill.key && other.id < fill.id) {
+            older.overtake();
+        }
+    }
+
+    /// Keeps in memory what was found on disk, where it stays too. None when there is no room, or something newer is
+    /// there. `epoch` is a moment before it was looked for.
+    pub(crate) fn promote(
+        &self,
+        names: Names,
+        head: Head,
+        body: Body,
+        seq: u64,
+        epoch: u64,
+    ) -> Option<Arc<Object>> {
+        let variant = names.key != names.family;
+        let weight = Object::weigh(&head, &body, variant);
+        if !(self.ledger.fits_beside_fills(weight) && self.take(weight)) {
+            return None;
+        }
+        let shard = self.shard(names.family);
+        let mut state = shard.lock();
+        let valid = state.purged.judge(names.key, names.family, epoch) == Verdict::Valid;
+        let entry = self.entry_or_new(names);
+        if !valid || entry.object().is_some() || entry.fill().is_some() {
+            self.tidy(&entry);
+            self.ledger.give_back(weight);
+            return None;
+        }
+        let limit = self.most_like(&head);
+        let object = Arc::new(Object { head: Arc::new(head), body: Arc::new(body), fill: seq, weight });
+        entry.swap_object(Some(Arc::clone(&object)));
+        shard.loaded(weight);
+        state.queues.insert(&entry, weight);
+        if variant {
+            for old in state.join_family(names.family, names.key, limit) {
+                count(&self.counters.variants_dropped);
+                self.remove_object(shard, &mut state, old);
+            }
+        }
+        count(&self.counters.promoted);
+        Some(object)
+    }
+
+    /// How many variants of one URL are kept that are like this one.
+    fn most_like(&self, head: &Head) -> usize {
+        if head.is_part() { self.max_parts } else { head.variant_limit().unwrap_or(self.max_variants) }
+    }
+
+    fn store_object(&self, shard: &Shard, state: &mut State, fill: &Fill, body: Arc<Body>, held: u64) -> u64 {
+        let names = Names { key: fill.key, family: fill.family };
+        let Some(head) = self.admit(state, fill) else { return 0 };
+        let entry = self.entry_or_new(names);
+        let before = entry.object();
         // Never more than was charged, whatever the allocator did.
         let weight = Object::weigh(&head, &body, entry.is_variant()).min(held);
         let provenance = head.provenance();
+        if let Some(disk) = self.disk_of(fill.family) {
+            // Under the lock, so that the disk gets them in the order in which they count.
+            let (head, body) = (Arc::clone(&head), Arc::clone(&body));
+            disk.put(Put { names, seq: fill.id, epoch: fill.epoch, head, body });
+        }
         entry.swap_object(Some(Arc::new(Object { head, body, fill: fill.id, weight })));
         shard.loaded(weight);
         if let Some(before) = before {
@@ -218,16 +328,9 @@ impl MemoryStore {
             state.queues.insert(&entry, weight);
         }
         count(&self.counters.inserts);
-        for older in state.fills.values().filter(|other| other.key == fill.key && other.id < fill.id) {
-            older.overtake();
-        }
+        self.overtake_older(state, fill);
         if entry.is_variant() {
-            let most = if fill.head.is_part() {
-                self.max_parts
-            } else {
-                fill.head.variant_limit().unwrap_or(self.max_variants)
-            };
-            for variant in state.join_family(fill.family, fill.key, most) {
+            for variant in state.join_family(fill.family, fill.key, self.most_like(&fill.head)) {
                 count(&self.counters.variants_dropped);
                 self.remove_object(shard, state, variant);
             }

@@ -7,14 +7,17 @@ pub(crate) mod simulation;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::SystemTime;
 
-use pingora_cache::key::CacheHashKey;
+use pingora_cache::key::{CacheHashKey, HashBinary};
 use pingora_cache::{CacheKey, CacheMeta, HitHandler};
 use pingora_error::Result;
 use seawall_config::{Diagnostics, Path, Severity};
 
+use crate::clock::Clock;
+use crate::disk::{Disk, DiskError};
+use crate::disks::Disks;
 use crate::entry::Entry;
 use crate::fill::Fill;
 use crate::hit::Hit;
@@ -32,6 +35,9 @@ pub enum StoreError {
     /// The settings cannot be meant; the text lists what is wrong with them.
     #[error("the cache settings are not usable: {0}")]
     Settings(String),
+    /// A disk cannot be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
 }
 
 /// Why a response will not be stored.
@@ -58,7 +64,7 @@ impl fmt::Display for Refusal {
 /// [`CacheMeta`] made from the origin's answer: `meta.extensions_mut().insert(epoch)`. A purge in between
 /// then keeps the answer out of the store. Without it, only purges after the answer's header count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Epoch(u64);
+pub struct Epoch(pub(crate) u64);
 
 /// Marks the key of a part, in its extensions: when the part is not there, the whole response of the URL will do.
 ///
@@ -67,6 +73,14 @@ pub struct Epoch(u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OrWhole;
 
+/// The key of the whole that will do for a part, and the part's variance; none for a key that is not marked so.
+pub(crate) fn whole_of(key: &CacheKey) -> Option<(CacheKey, HashBinary)> {
+    let variance = key.variance_bin().filter(|_| key.extensions.get::<OrWhole>().is_some())?;
+    let mut whole = key.clone();
+    whole.remove_variance_key();
+    Some((whole, variance))
+}
+
 /// The memory tier: a [`Storage`](pingora_cache::storage::Storage) within one byte bound.
 #[derive(Debug)]
 pub struct MemoryStore {
@@ -74,11 +88,13 @@ pub struct MemoryStore {
     shards: Box<[Shard]>,
     ledger: Ledger,
     counters: Counters,
-    purge_epoch: AtomicU64,
+    clock: Arc<Clock>,
+    disks: Option<Arc<Disks>>,
     next_fill: AtomicU64,
     fills: AtomicUsize,
     max_fills: usize,
     max_object: u64,
+    memory_object: u64,
     max_variants: usize,
     max_parts: usize,
     pass_window: u64,
@@ -87,11 +103,17 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// An empty store, without the disks that the settings may name.
     ///
     /// # Errors
     /// When [`StoreSettings::check`] reports an error.
     pub fn new(settings: &StoreSettings) -> std::result::Result<Self, StoreError> {
+        Self::check(settings)?;
+        Ok(Self::build(settings, Arc::new(Clock::new()), None))
+    }
+
+    /// What is wrong with the settings, if anything is.
+    pub(crate) fn check(settings: &StoreSettings) -> std::result::Result<(), StoreError> {
         let mut found = Diagnostics::default();
         settings.check(&Path::root().key("cache"), &mut found);
         if found.has_errors() {
@@ -102,22 +124,32 @@ impl MemoryStore {
                 .collect();
             return Err(StoreError::Settings(texts.join("; ")));
         }
+        Ok(())
+    }
+
+    /// An empty memory tier above `disks`.
+    pub(crate) fn build(settings: &StoreSettings, clock: Arc<Clock>, disks: Option<Arc<Disks>>) -> Self {
         let (memory, shards) = (settings.memory.bytes(), settings.shard_count().max(1));
-        Ok(Self {
+        let memory_object = disks.as_ref().map_or(settings.max_object, |_| settings.memory_object());
+        Self {
             table: papaya::HashMap::with_hasher(ahash::RandomState::new()),
             shards: (0..shards).map(|_| Shard::new(memory / shards as u64)).collect(),
             ledger: Ledger::new(memory, settings.fill_bytes()),
             counters: Counters::default(),
-            purge_epoch: AtomicU64::new(0),
-            next_fill: AtomicU64::new(1),
+            // Numbers of fills outlive the process on disk. Counted from the time of the start they are larger
+            // than all before, unless there were more than a million fills a second.
+            next_fill: AtomicU64::new(clock.now()),
+            clock,
+            disks,
             fills: AtomicUsize::new(0),
             max_fills: settings.max_fills as usize,
             max_object: settings.max_object.bytes(),
+            memory_object: memory_object.bytes(),
             max_variants: settings.max_variants as usize,
             max_parts: settings.max_parts as usize,
             pass_window: settings.pass_window.bytes(),
             cursor: AtomicUsize::new(0),
-        })
+        }
     }
 
     /// An empty store that lives as long as the process, as Pingora wants it.
@@ -131,18 +163,38 @@ impl MemoryStore {
     /// The present moment in the history of purges, to be noted when a request begins.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        Epoch(self.purge_epoch.load(SeqCst))
+        Epoch(self.clock.now())
     }
 
     /// A moment later than every one noted before.
     fn advance_epoch(&self) -> u64 {
-        self.purge_epoch.fetch_add(1, SeqCst).saturating_add(1)
+        self.clock.advance()
     }
 
     /// The largest body that is stored, in bytes.
     #[must_use]
     pub fn max_object(&self) -> u64 {
         self.max_object
+    }
+
+    /// The largest body that is kept in memory, in bytes.
+    pub(crate) fn memory_object(&self) -> u64 {
+        self.memory_object
+    }
+
+    /// The disk that a URL belongs to.
+    pub(crate) fn disk_of(&self, family: u128) -> Option<&Arc<Disk>> {
+        self.disks.as_ref()?.of(family)
+    }
+
+    /// Whether the object of `key` is in memory.
+    pub(crate) fn has(&self, key: u128) -> bool {
+        self.table.pin().get(&key).is_some_and(|entry| entry.object().is_some())
+    }
+
+    /// Whether there is an object or a fill of `key`.
+    pub(crate) fn knows(&self, key: u128) -> bool {
+        self.table.pin().get(&key).is_some()
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -211,11 +263,7 @@ impl MemoryStore {
     /// # Errors
     /// When Pingora cannot decode its own header internals.
     pub(crate) fn find_whole(&self, key: &CacheKey) -> Result<Found> {
-        let Some(variance) = key.variance_bin().filter(|_| key.extensions.get::<OrWhole>().is_some()) else {
-            return Ok(None);
-        };
-        let mut whole = key.clone();
-        whole.remove_variance_key();
+        let Some((whole, variance)) = whole_of(key) else { return Ok(None) };
         let now = SystemTime::now();
         if self.peek(&whole).is_none_or(|fresh_until| fresh_until <= now) {
             return Ok(None);

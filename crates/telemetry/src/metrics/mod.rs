@@ -10,6 +10,7 @@
 mod app;
 mod config;
 mod control;
+mod disks;
 mod family;
 mod histogram;
 mod labels;
@@ -37,7 +38,7 @@ pub use listener::{ListenerMetrics, OpenConnection};
 pub use reasons::ReasonCounter;
 pub use route::{RequestSample, RouteMetrics};
 pub use samples::{
-    ByCause, CertificateSample, CertificateSource, NameSample, PartsSample, PoolSample, PoolSource,
+    ByCause, CertificateSample, CertificateSource, DiskSample, NameSample, PartsSample, PoolSample, PoolSource,
     ServerSample, StoreSample, StoreSource,
 };
 pub use upstream::UpstreamMetrics;

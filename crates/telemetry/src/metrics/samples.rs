@@ -124,12 +124,55 @@ pub struct PartsSample {
     pub evicted: u64,
 }
 
+/// The state of one disk of the cache store. Counts run since the start.
+#[derive(Debug, Clone, Default)]
+pub struct DiskSample {
+    /// Its folder, from the configuration.
+    pub path: String,
+    /// 0: used, 1: only read, 2: not used.
+    pub state: u8,
+    /// Segment files.
+    pub segments: u64,
+    /// Bodies in files of their own.
+    pub files: u64,
+    /// Memory of the index in bytes.
+    pub index_bytes: u64,
+    /// Purges remembered.
+    pub purges: u64,
+    /// Objects waiting to be written.
+    pub queue: u64,
+    /// Their bytes.
+    pub queue_bytes: u64,
+    /// Reads waiting or running.
+    pub reads_waiting: u64,
+    /// How much of what was there at the start has been found again, from 0 to 1.
+    pub recovered: f64,
+    /// Bytes written per byte of new content.
+    pub write_amplification: f64,
+    /// Writes.
+    pub writes: u64,
+    /// Bytes written for new content.
+    pub written_bytes: u64,
+    /// Bytes copied to keep what was read.
+    pub copied_bytes: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Reads, by how they came off.
+    pub reads: ByCause,
+    /// Failures, by kind.
+    pub errors: ByCause,
+}
+
 /// Where a scrape finds the cache store.
 pub trait StoreSource: Send + Sync {
     /// Every tier now.
     fn tiers(&self) -> Vec<StoreSample>;
     /// The index of the parts that are stored.
     fn parts(&self) -> PartsSample;
+    /// Every disk now.
+    fn disks(&self) -> Vec<DiskSample> {
+        Vec::new()
+    }
 }
 
 /// The end of a certificate's life.

@@ -93,7 +93,7 @@ impl SeawallBuilder {
     /// It does not get ready; the message has what it wrote.
     #[must_use]
     pub fn start(self) -> Seawall {
-        let mut child = Child::spawn(self.command());
+        let child = Child::spawn(self.command());
         let used: Vec<String> = {
             let yaml = self.yaml.as_str();
             let names = ["%{port}", "%{port2}", "%{port3}"];
@@ -104,20 +104,16 @@ impl SeawallBuilder {
                 .map(|(_, port)| port.addr())
                 .collect()
         };
-        eventually(DEADLINE, "seawall to listen", || {
-            assert!(child.is_running(), "seawall ended:\n{}", child.stderr());
-            let all =
-                used.iter().chain([&self.metrics.addr()]).all(|address| TcpStream::connect(address).is_ok());
-            if all { Ok(()) } else { Err(child.stderr()) }
-        });
-        Seawall {
+        let mut seawall = Seawall {
             child,
             addresses: used,
             metrics: self.metrics,
             ports: self.ports,
             folder: self.folder,
             values: self.values,
-        }
+        };
+        seawall.wait_until_ready();
+        seawall
     }
 
     /// Starts what must not start, and waits for its end.
@@ -278,6 +274,31 @@ impl Seawall {
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         self.child.signal(signal);
+    }
+
+    fn wait_until_ready(&mut self) {
+        let Self { child, addresses, metrics, .. } = self;
+        eventually(DEADLINE, "seawall to listen", || {
+            assert!(child.is_running(), "seawall ended:\n{}", child.stderr());
+            let metrics = metrics.addr();
+            let all = addresses.iter().chain([&metrics]).all(|address| TcpStream::connect(address).is_ok());
+            if all { Ok(()) } else { Err(child.stderr()) }
+        });
+    }
+
+    /// Ends it with `signal` and starts it again, with the same configuration, folder and ports.
+    ///
+    /// # Panics
+    /// It does not end, or does not get ready again.
+    #[must_use]
+    pub fn restart(mut self, signal: Signal) -> Self {
+        self.child.signal(signal);
+        let _ = self.wait();
+        let mut command = Command::new(binary());
+        command.arg("run").arg(self.folder.path().join("seawall.yaml")).env_remove("SEAWALL_CONFIG");
+        self.child = Child::spawn(command);
+        self.wait_until_ready();
+        self
     }
 
     /// Sends SIGTERM and waits for the end.

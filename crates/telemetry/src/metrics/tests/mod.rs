@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use http::Method;
 
 use super::{
-    BuildInfo, CacheResult, CertificateSample, CertificateSource, ListenerMetrics, Metrics, NameSample,
-    PartsSample, PoolSample, PoolSource, RequestSample, RetryReason, RouteMetrics, ServerSample, StoreSample,
-    StoreSource, TlsResult, TlsVersion, UpstreamMetrics, UpstreamResult,
+    BuildInfo, CacheResult, CertificateSample, CertificateSource, DiskSample, ListenerMetrics, Metrics,
+    NameSample, PartsSample, PoolSample, PoolSource, RequestSample, RetryReason, RouteMetrics, ServerSample,
+    StoreSample, StoreSource, TlsResult, TlsVersion, UpstreamMetrics, UpstreamResult,
 };
 use crate::{AccessLog, AccessLogSettings, LogFormat};
 use scrape::Scrape;
@@ -238,6 +238,17 @@ impl StoreSource for Everything {
     }
     fn parts(&self) -> PartsSample {
         PartsSample { entries: 7, capacity: 16, evicted: 2 }
+    }
+
+    fn disks(&self) -> Vec<DiskSample> {
+        vec![DiskSample {
+            path: "/var/cache".to_owned(),
+            state: 1,
+            recovered: 0.5,
+            reads: vec![("waited", 3)],
+            errors: vec![("write", 17)],
+            ..DiskSample::default()
+        }]
     }
 }
 

@@ -1,0 +1,111 @@
+//! What the owner of a response keeps with it, in a form that outlives the process.
+
+use std::fmt::Debug;
+
+use http::Extensions;
+use pingora_cache::CacheMeta;
+use pingora_error::{Error, ErrorType::InternalError, Result};
+
+use crate::disk::record::u32_at;
+
+/// Turns the extensions of a [`CacheMeta`] into bytes and back. The store keeps extensions as they are in memory;
+/// on disk it keeps what this makes of them.
+pub trait ExtensionCodec: Debug + Send + Sync {
+    /// The bytes to keep.
+    fn encode(&self, extensions: &Extensions) -> Vec<u8>;
+    /// Puts what `bytes` say into the extensions of `meta`, which is complete otherwise. None when they are not
+    /// understood (another version wrote them): the response then counts as not stored.
+    fn decode(&self, bytes: &[u8], meta: &mut CacheMeta) -> Option<()>;
+    /// Names the response may be purged by beside its key, such as its surrogate keys, hashed.
+    fn tags(&self, _extensions: &Extensions) -> Vec<u128> {
+        Vec::new()
+    }
+}
+
+/// For responses without extensions.
+#[derive(Debug)]
+pub struct NoExtensions;
+
+impl ExtensionCodec for NoExtensions {
+    fn encode(&self, _: &Extensions) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn decode(&self, _: &[u8], _: &mut CacheMeta) -> Option<()> {
+        Some(())
+    }
+}
+
+/// The metadata of a record: Pingora's internals, Pingora's header, our extensions; the first two with their
+/// lengths in front.
+pub(crate) fn encode_meta(meta: &CacheMeta, codec: &dyn ExtensionCodec) -> Result<Vec<u8>> {
+    let (internals, header) = meta.serialize()?;
+    let extensions = codec.encode(meta.extensions());
+    let mut out = Vec::with_capacity(internals.len() + header.len() + extensions.len() + 8);
+    for part in [&internals, &header] {
+        let len = u32::try_from(part.len())
+            .map_err(|_| Error::explain(InternalError, "a response header of more than 4 GiB"))?;
+        out.extend_from_slice(&len.to_le_bytes());
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(&extensions);
+    Ok(out)
+}
+
+/// The other way round. None for bytes that are not understood.
+pub(crate) fn decode_meta(bytes: &[u8], codec: &dyn ExtensionCodec) -> Option<CacheMeta> {
+    let (internals, rest) = part(bytes)?;
+    let (header, extensions) = part(rest)?;
+    let mut meta = CacheMeta::deserialize(internals, header).ok()?;
+    codec.decode(extensions, &mut meta)?;
+    Some(meta)
+}
+
+fn part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let len = usize::try_from(u32_at(bytes, 0)?).ok()?;
+    bytes.get(4..)?.split_at_checked(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pingora_http::ResponseHeader;
+    use std::time::{Duration, SystemTime};
+
+    #[derive(Debug, Clone, PartialEq)]
+    struct Fact(u8);
+
+    #[derive(Debug)]
+    struct Facts;
+
+    impl ExtensionCodec for Facts {
+        fn encode(&self, extensions: &Extensions) -> Vec<u8> {
+            extensions.get::<Fact>().map(|fact| fact.0).into_iter().collect()
+        }
+        fn decode(&self, bytes: &[u8], meta: &mut CacheMeta) -> Option<()> {
+            meta.extensions_mut().insert(Fact(*bytes.first()?));
+            Some(())
+        }
+    }
+
+    #[test]
+    fn metadata_comes_back_and_pieces_of_it_do_not() {
+        let mut header = ResponseHeader::build(203, None).unwrap();
+        header.append_header("X-A", "1").unwrap();
+        header.append_header("x-a", "2").unwrap();
+        let now = SystemTime::now();
+        let mut meta = CacheMeta::new(now + Duration::from_secs(9), now, 1, 2, header);
+        meta.set_variance([3; 16]);
+        meta.extensions_mut().insert(Fact(7));
+        let bytes = encode_meta(&meta, &Facts).unwrap();
+        let back = decode_meta(&bytes, &Facts).unwrap();
+        assert_eq!(back.extensions().get(), Some(&Fact(7)));
+        assert_eq!(back.fresh_until(), meta.fresh_until());
+        assert_eq!(back.variance(), Some([3; 16]));
+        assert_eq!(back.response_header().status, 203);
+        assert_eq!(back.headers().get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
+        for len in 0..bytes.len() {
+            assert!(decode_meta(&bytes[..len], &Facts).is_none(), "{len}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Files that fail when they are told to.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
+
+use super::{Files, Handle, Mode, RealFiles};
+
+/// What happens at the chosen call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It fails with this number, once.
+    Once(i32),
+    /// It and every later call of its kind (reading or changing) fail with this number.
+    From(i32),
+    /// It transfers half of the bytes, which is no error.
+    Short,
+    /// It transfers half of the bytes; after that nothing works any more: the process is dead.
+    Death,
+}
+
+#[derive(Debug)]
+struct Plan {
+    fault: Fault,
+    /// Calls until it happens; it has happened once this is negative.
+    left: AtomicI64,
+    /// Only calls that change something count.
+    writes_only: AtomicBool,
+    calls: AtomicU64,
+    happened: AtomicBool,
+}
+
+/// What a call is to do.
+enum Verdict {
+    Work,
+    Half,
+}
+
+impl Plan {
+    fn call(&self, changes: bool) -> io::Result<Verdict> {
+        if self.writes_only.load(SeqCst) && !changes {
+            return Ok(Verdict::Work);
+        }
+        self.calls.fetch_add(1, SeqCst);
+        let left = self.left.fetch_sub(1, SeqCst);
+        if left > 0 {
+            return Ok(Verdict::Work);
+        }
+        let first = left == 0;
+        if first {
+            self.happened.store(true, SeqCst);
+        }
+        match self.fault {
+            Fault::Once(number) if first => Err(io::Error::from_raw_os_error(number)),
+            Fault::From(number) => Err(io::Error::from_raw_os_error(number)),
+            Fault::Short | Fault::Death if first => Ok(Verdict::Half),
+            Fault::Death => Err(io::Error::other("the process is dead")),
+            Fault::Once(_) | Fault::Short => Ok(Verdict::Work),
+        }
+    }
+}
+
+/// The real files, with one fault.
+#[derive(Debug, Clone)]
+pub(crate) struct FaultyFiles(Arc<Plan>);
+
+impl FaultyFiles {
+    /// The fault happens at call number `nth`, counted from 0. With `writes_only` calls that only read are not
+    /// counted and never fail.
+    pub(crate) fn new(fault: Fault, nth: u64, writes_only: bool) -> Self {
+        Self(Arc::new(Plan {
+            fault,
+            left: AtomicI64::new(i64::try_from(nth).unwrap_or(i64::MAX)),
+            writes_only: AtomicBool::new(writes_only),
+            calls: AtomicU64::new(0),
+            happened: AtomicBool::new(false),
+        }))
+    }
+
+    /// Files that work until [`break_now`](Self::break_now).
+    pub(crate) fn sound(fault: Fault, writes_only: bool) -> Self {
+        Self::new(fault, u64::MAX, writes_only)
+    }
+
+    /// The next call fails.
+    pub(crate) fn break_now(&self) {
+        self.0.left.store(0, SeqCst);
+    }
+
+    /// Nothing fails any more.
+    pub(crate) fn mend(&self) {
+        self.0.left.store(i64::MAX, SeqCst);
+    }
+
+    pub(crate) fn fault(&self) -> Fault {
+        self.0.fault
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        self.0.calls.load(SeqCst)
+    }
+
+    pub(crate) fn happened(&self) -> bool {
+        self.0.happened.load(SeqCst)
+    }
+}
+
+impl Files for FaultyFiles {
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn Handle>> {
+        self.0.call(mode == Mode::Create)?;
+        Ok(Arc::new(FaultyHandle { file: RealFiles.open(path, mode)?, plan: Arc::clone(&self.0) }))
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.call(true)?;
+        RealFiles.remove(path)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.call(true)?;
+        RealFiles.rename(from, to)
+    }
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        self.0.call(false)?;
+        RealFiles.list(folder)
+    }
+    fn make_folder(&self, folder: &Path) -> io::Result<()> {
+        self.0.call(true)?;
+        RealFiles.make_folder(folder)
+    }
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.0.call(true)?;
+        RealFiles.sync_folder(folder)
+    }
+}
+
+#[derive(Debug)]
+struct FaultyHandle {
+    file: Arc<dyn Handle>,
+    plan: Arc<Plan>,
+}
+
+impl Handle for FaultyHandle {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let len = match self.plan.call(false)? {
+            Verdict::Work => buffer.len(),
+            Verdict::Half => buffer.len().div_ceil(2),
+        };
+        self.file.read_at(&mut buffer[..len], offset)
+    }
+    fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let len = match self.plan.call(false)? {
+            Verdict::Work => buffer.len(),
+            Verdict::Half => buffer.len().div_ceil(2),
+        };
+        self.file.read_cached_at(&mut buffer[..len], offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        let len = match self.plan.call(true)? {
+            Verdict::Work => bytes.len(),
+            Verdict::Half => bytes.len().div_ceil(2),
+        };
+        self.file.write_at(&bytes[..len], offset)
+    }
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.plan.call(true)?;
+        self.file.allocate(len)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.plan.call(true)?;
+        self.file.set_len(len)
+    }
+    fn len(&self) -> io::Result<u64> {
+        self.plan.call(false)?;
+        self.file.len()
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.plan.call(true)?;
+        self.file.sync()
+    }
+    fn try_lock(&self) -> io::Result<bool> {
+        self.file.try_lock()
+    }
+}

@@ -1,0 +1,429 @@
+//! The disk tier: objects that survive a restart.
+//!
+//! - Objects are appended as [records](record) to [segments](segment): files of a fixed size that are never
+//!   changed once they are full, only removed. Bodies over `large_object` get [files of their own](bodies), and only
+//!   their metadata goes into a segment.
+//! - The [index](index) tells where an object is. It lives in memory and is rebuilt from the segments' [tables of
+//!   contents](toc) at a start, newest first, [while requests are served](recover).
+//! - One thread per disk [writes](writer), [gives up](reclaim) what is oldest when room is needed, and never lets the
+//!   bytes pass `size`. Whoever reads does so [at once or through a pool](reading).
+//! - [Purges](purges) are names with a moment; their [journal](journal) is the only thing that is synced before
+//!   anybody gets an answer.
+//! - All file access goes through a [trait](io); what fails is counted, and too much of it takes the disk
+//!   [out of use](health). A disk that fails costs hits.
+
+pub(crate) mod bodies;
+mod find;
+pub(crate) mod folder;
+mod ghosts;
+pub(crate) mod health;
+mod index;
+pub(crate) mod inspect;
+pub(crate) mod io;
+pub(crate) mod journal;
+mod pool;
+pub(crate) mod purges;
+mod put;
+pub(crate) mod reading;
+mod reclaim;
+pub(crate) mod record;
+mod recover;
+pub(crate) mod segment;
+mod space;
+pub(crate) mod spill;
+pub(crate) mod stats;
+mod toc;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+use bodies::Bodies;
+pub(crate) use find::OnDisk;
+use folder::{Entrance, Folder, FolderError};
+use ghosts::Ghosts;
+use health::Health;
+use index::Index;
+use io::{Files, Handle};
+use journal::{Journal, Tail};
+use pool::Pool;
+use purges::{Purge, Purges, Scope};
+pub(crate) use put::{Link, Put};
+use segment::Segments;
+use space::Space;
+use stats::{Counters, DiskStats};
+use writer::{Job, Writer};
+
+use crate::clock::Clock;
+use crate::codec::ExtensionCodec;
+
+/// How long a disk may take to write what waits when the process ends.
+const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What a disk is asked to be, resolved from the settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Bytes it may take.
+    pub(crate) size: u64,
+    /// Bytes of a segment.
+    pub(crate) segment: u64,
+    /// Threads that read.
+    pub(crate) io_threads: usize,
+    /// Reads that may wait.
+    pub(crate) io_queue: usize,
+    /// Bytes of objects that may wait to be written.
+    pub(crate) write_buffer: u64,
+    /// Errors a minute that are forgiven.
+    pub(crate) error_budget: u32,
+}
+
+impl Config {
+    /// The largest record that goes into a segment, in bytes.
+    pub(crate) fn max_record(&self) -> u64 {
+        self.segment / 2
+    }
+}
+
+/// What all disks of a store share.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) purges: Arc<Purges>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) codec: Arc<dyn ExtensionCodec>,
+}
+
+/// How far the look through what was there has come.
+#[derive(Debug, Default)]
+struct Progress {
+    total: AtomicU64,
+    done: AtomicU64,
+    complete: AtomicBool,
+}
+
+/// Whether an object is worth keeping although nobody read it here: it is in memory.
+pub(crate) type Hot = Box<dyn Fn(u128) -> bool + Send + Sync>;
+
+/// A disk in use.
+pub(crate) struct Disk {
+    /// Its place among the disks of the store.
+    number: usize,
+    folder: Folder,
+    files: Arc<dyn Files>,
+    config: Config,
+    index: Index,
+    segments: Segments,
+    space: Space,
+    bodies: Bodies,
+    ghosts: Ghosts,
+    health: Health,
+    counters: Counters,
+    pool: Pool,
+    purges: Arc<Purges>,
+    clock: Arc<Clock>,
+    codec: Arc<dyn ExtensionCodec>,
+    journal: Mutex<Option<Journal>>,
+    tails: Mutex<Vec<Tail>>,
+    hot: std::sync::OnceLock<Hot>,
+    jobs: crossbeam_channel::Sender<Job>,
+    queued: AtomicU64,
+    progress: Progress,
+    may_evict: AtomicBool,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Disk").field("folder", &self.folder).finish_non_exhaustive()
+    }
+}
+
+/// A disk whose purges are read and that does nothing yet. All disks of a store are opened before any is
+/// [started](Opened::start), because a purge on one of them may concern the others.
+pub(crate) struct Opened {
+    disk: Arc<Disk>,
+    todo: crossbeam_channel::Receiver<Job>,
+    entrance: Entrance,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Opened").field(&self.disk).finish()
+    }
+}
+
+/// Why a disk cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// Its folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// A file system call failed.
+    #[error("disk {path}: {source}")]
+    Io {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Disk {
+    /// Takes a place in the folder `root`, and adds the purges found there to those of `shared`.
+    pub(crate) fn open(
+        files: Arc<dyn Files>,
+        number: usize,
+        root: &std::path::Path,
+        config: Config,
+        shared: &Shared,
+    ) -> Result<Opened, DiskError> {
+        let failed = |source| DiskError::Io { path: root.to_owned(), source };
+        let (folder, entrance) = Folder::open(&*files, root)?;
+        let pool = Pool::new(config.io_threads, config.io_queue).map_err(failed)?;
+        // Entries are bounded by the bytes, so the channel needs no bound of its own.
+        let (jobs, todo) = crossbeam_channel::unbounded();
+        let disk = Arc::new(Self {
+            number,
+            index: Index::new(),
+            segments: Segments::default(),
+            space: Space::new(config.size),
+            bodies: Bodies::default(),
+            // One for every 32 KiB: about the number of objects of a common mix.
+            ghosts: Ghosts::new(usize::try_from(config.size >> 15).unwrap_or(usize::MAX).min(1 << 26)),
+            health: Health::new(root.to_owned(), config.error_budget),
+            counters: Counters::default(),
+            pool,
+            purges: Arc::clone(&shared.purges),
+            clock: Arc::clone(&shared.clock),
+            codec: Arc::clone(&shared.codec),
+            journal: Mutex::default(),
+            tails: Mutex::default(),
+            hot: std::sync::OnceLock::new(),
+            jobs,
+            queued: AtomicU64::new(0),
+            progress: Progress::default(),
+            may_evict: AtomicBool::new(false),
+            folder,
+            files,
+            config,
+        });
+        disk.read_purges().map_err(failed)?;
+        Ok(Opened { disk, todo, entrance })
+    }
+
+    /// Reads the purges of all runs.
+    fn read_purges(&self) -> std::io::Result<()> {
+        let folder = self.folder.purges_folder();
+        let runs = self.folder.other_runs().iter();
+        let living: Vec<u32> = runs.filter(|run| !run.dead).map(|run| run.number).collect();
+        let mut tails = Vec::new();
+        for name in self.files.list(&folder)? {
+            let Some(run) = name.get(..8).and_then(|run| u32::from_str_radix(run, 16).ok()) else { continue };
+            let path = folder.join(&name);
+            let told = journal::read(&*self.files.open(&path, io::Mode::Read)?, 0)?;
+            told.purges.iter().for_each(|purge| self.learn(purge));
+            if told.damaged {
+                log::error!(
+                    "disk {}: the journal of purges {name} is damaged; so that no purge is undone, everything \
+                     stored before now counts as purged",
+                    self.folder.root().display()
+                );
+                self.learn(&Purge::hard(Scope::Everything, 0, self.clock.advance()));
+            }
+            if living.contains(&run) {
+                tails.push(Tail::new(run, path, told.len));
+            }
+        }
+        *self.tails.lock() = tails;
+        Ok(())
+    }
+
+    /// Takes note of a purge that is on a disk.
+    fn learn(&self, purge: &Purge) {
+        self.clock.not_before(purge.epoch);
+        self.purges.add(purge);
+    }
+
+    /// Records purges for good. On an error the disk goes out of use: it may hold what they name.
+    pub(crate) fn record_purges(&self, purges: &[Purge]) -> bool {
+        let mut journal = self.journal.lock();
+        let Some(journal) = journal.as_mut() else { return false };
+        match journal.append(purges) {
+            Ok(()) => true,
+            Err(error) => {
+                stats::count(&self.counters.write_errors);
+                self.health.purge_failed(&error);
+                false
+            }
+        }
+    }
+
+    /// Rewrites the journal when most of it is history.
+    fn shorten_journal(&self) {
+        let mut journal = self.journal.lock();
+        let Some(journal) = journal.as_mut().filter(|journal| journal.is_long(self.purges.len())) else {
+            return;
+        };
+        // Purges recorded from now on wait for the lock; those in the table already are in the new file.
+        if let Err(error) = journal.shorten(&*self.files, &self.folder, &self.purges.all()) {
+            stats::count(&self.counters.write_errors);
+            self.health.write_failed(&error);
+        }
+    }
+
+    /// Forgets `key`. The purge itself is a matter of the shared table; this only frees the slot.
+    pub(crate) fn forget(&self, key: u128) -> bool {
+        self.index.remove(key).is_some()
+    }
+
+    /// Forgets all there is.
+    pub(crate) fn forget_all(&self) -> u64 {
+        let objects = self.index.len();
+        self.index.clear();
+        objects
+    }
+
+    /// Whether the disk can be asked.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.health.may_read()
+    }
+
+    /// Whether there may be an object with this key.
+    pub(crate) fn may_have(&self, key: u128) -> bool {
+        self.health.may_read() && self.index.get(key).is_some()
+    }
+
+    /// A fill went on without its file.
+    pub(crate) fn count_detached(&self) {
+        stats::count(&self.counters.detached);
+    }
+
+    pub(crate) fn root(&self) -> &std::path::Path {
+        self.folder.root()
+    }
+
+    /// Says which objects are in memory.
+    pub(crate) fn set_hot(&self, hot: Hot) {
+        // A second store cannot sit above the same disk.
+        let _ = self.hot.set(hot);
+    }
+
+    /// Whether all that was there at the start has been looked through.
+    pub(crate) fn is_recovered(&self) -> bool {
+        self.progress.complete.load(Relaxed)
+    }
+
+    /// Writes what waits to be written, and returns when it is in its file.
+    pub(crate) fn flush(&self) {
+        let (done, wait) = crossbeam_channel::bounded(1);
+        if self.jobs.send(Job::Flush(done)).is_ok() {
+            let _ = wait.recv();
+        }
+    }
+
+    /// Writes what waits to be written, seals what is open, and gives up the place in the folder. Nothing is
+    /// written afterwards.
+    pub(crate) fn close(&self) {
+        let (done, wait) = crossbeam_channel::bounded(1);
+        // A disk that hangs does not keep the process from ending.
+        if self.jobs.send(Job::Close(done)).is_ok() && wait.recv_timeout(CLOSE_PATIENCE).is_err() {
+            log::warn!("disk {}: what waited was not written in time", self.folder.root().display());
+        }
+        *self.journal.lock() = None;
+        self.may_evict.store(false, Relaxed);
+        self.folder.leave();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn break_journal(&self) {
+        let files = io::faulty::FaultyFiles::sound(io::faulty::Fault::From(5), true);
+        let path = self.folder.root().join("purges/ffffffff");
+        if let Some(journal) = self.journal.lock().as_mut() {
+            journal.swap_file(files.open(&path, io::Mode::Create).unwrap());
+        }
+        self.files.remove(&path).unwrap();
+        files.break_now();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn vanish(&self) {
+        self.health.purge_failed(&std::io::Error::other("killed by a test"));
+        let (done, wait) = crossbeam_channel::bounded(1);
+        if self.jobs.send(Job::Die(done)).is_ok() {
+            let _ = wait.recv();
+        }
+        self.folder.leave();
+    }
+
+    pub(crate) fn stats(&self) -> DiskStats {
+        let (total, done) = (self.progress.total.load(Relaxed), self.progress.done.load(Relaxed));
+        let recovered = if self.is_recovered() {
+            1.0
+        } else if total == 0 {
+            0.0
+        } else {
+            // Complete is said by the flag alone.
+            (done as f64 / total as f64).min(0.999)
+        };
+        DiskStats {
+            path: self.folder.root().to_owned(),
+            state: self.health.state(),
+            objects: self.index.len(),
+            bytes: self.space.used(),
+            capacity_bytes: self.space.size(),
+            segments: self.segments.len() as u64,
+            files: self.bodies.len() as u64,
+            index_bytes: self.index.bytes(),
+            purges: self.purges.len() as u64,
+            queue: self.jobs.len() as u64,
+            queue_bytes: self.queued.load(Relaxed),
+            reads_waiting: self.pool.waiting(),
+            recovered,
+            counts: self.counters.snapshot(),
+        }
+    }
+}
+
+impl Opened {
+    /// Starts to serve: writes the purges of all disks down, begins to look through what is there, lets the next
+    /// process in.
+    pub(crate) fn start(self) -> Result<Arc<Disk>, DiskError> {
+        let disk = self.disk;
+        let failed = |source| DiskError::Io { path: disk.folder.root().to_owned(), source };
+        let journal = Journal::start(&*disk.files, &disk.folder, &disk.purges.all()).map_err(failed)?;
+        *disk.journal.lock() = Some(journal);
+        disk.may_evict.store(disk.folder.try_evict_lock().map_err(failed)?, Relaxed);
+        disk.drop_old_journals();
+        let found = recover::survey(&disk).map_err(failed)?;
+        let writer = Writer::new(Arc::clone(&disk), self.todo);
+        let scanner = Arc::clone(&disk);
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new().name(name.to_owned()).spawn(run)
+        };
+        spawn("disk-recover", Box::new(move || recover::run(&scanner, found))).map_err(failed)?;
+        spawn("disk-writer", Box::new(move || writer.run())).map_err(failed)?;
+        drop(self.entrance);
+        Ok(disk)
+    }
+}
+
+impl Disk {
+    /// The purges of runs that are over are in the new journal now.
+    fn drop_old_journals(&self) {
+        let Ok(names) = self.files.list(&self.folder.purges_folder()) else { return };
+        let living: Vec<u32> =
+            self.folder.other_runs().iter().filter(|run| !run.dead).map(|run| run.number).collect();
+        for name in names {
+            let Some(run) = name.get(..8).and_then(|run| u32::from_str_radix(run, 16).ok()) else { continue };
+            if run != self.folder.run() && !living.contains(&run) {
+                // One that stays is read again at the next start.
+                let _ = self.files.remove(&self.folder.purges_folder().join(name));
+            }
+        }
+    }
+
+    /// A file opened for the writer.
+    fn create(&self, path: &std::path::Path) -> std::io::Result<Arc<dyn Handle>> {
+        self.files.open(path, io::Mode::Create)
+    }
+}

@@ -1,0 +1,188 @@
+//! Reading from files: at once when the page cache has it, through the pool otherwise.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Disk;
+use super::index::Place;
+use super::io::{Handle, read_exact};
+use super::pool::Busy;
+use super::record::{CHUNK, STORED_CHUNK, chunk_is_sound, chunk_len};
+use super::stats::{add, count};
+
+/// Chunks read at a time by someone who reads on, once the page cache has run dry.
+const AHEAD: u64 = 4;
+
+/// How long a read may take, waiting included.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why nothing came.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadError {
+    #[error("too many reads wait for the disk")]
+    Busy,
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("the content is damaged")]
+    Corrupt,
+}
+
+impl Disk {
+    /// Reads `len` bytes at `offset`. With `patient` it waits for a place in the queue.
+    pub(super) async fn read(
+        &self,
+        file: &Arc<dyn Handle>,
+        offset: u64,
+        len: usize,
+        patient: bool,
+    ) -> Result<Bytes, ReadError> {
+        let mut buffer = vec![0; len];
+        // What is in the page cache in full comes without a thread in between. A part of it does not count:
+        // the rest would have to wait anyhow.
+        if file.read_cached_at(&mut buffer, offset).is_ok_and(|read| read == len) {
+            count(&self.counters.reads_cached);
+            add(&self.counters.read_bytes, len as u64);
+            return Ok(buffer.into());
+        }
+        let file = Arc::clone(file);
+        let call = move || read_exact(&*file, &mut buffer, offset).map(|()| Bytes::from(buffer));
+        let done = async { if patient { self.pool.run(call).await } else { self.pool.try_run(call).await } };
+        // A disk that hangs is no reason for a client to hang.
+        match tokio::time::timeout(PATIENCE, done).await.unwrap_or(Err(Busy)) {
+            Ok(Ok(bytes)) => {
+                count(&self.counters.reads_waited);
+                add(&self.counters.read_bytes, len as u64);
+                Ok(bytes)
+            }
+            Ok(Err(error)) => {
+                count(&self.counters.read_errors);
+                // A file that ends too early is damage, not trouble of the disk.
+                if error.kind() == io::ErrorKind::UnexpectedEof {
+                    count(&self.counters.corrupt);
+                    return Err(ReadError::Corrupt);
+                }
+                self.health.read_failed(&error);
+                Err(error.into())
+            }
+            Err(_) => {
+                count(&self.counters.reads_refused);
+                Err(ReadError::Busy)
+            }
+        }
+    }
+}
+
+/// A body on disk: chunks one behind the other.
+#[derive(Debug)]
+pub(crate) struct Chunks {
+    disk: Arc<Disk>,
+    file: Arc<dyn Handle>,
+    /// Where the first chunk begins.
+    base: u64,
+    seq: u64,
+    /// Chunks at hand as they are stored, and the number of the first.
+    held: Option<(u64, Bytes)>,
+    /// The last one handed out was sound.
+    checked: Option<u64>,
+    /// What to forget when the body turns out to be damaged.
+    entry: Option<(u128, Place)>,
+}
+
+impl Chunks {
+    /// The body at `base` of `file`. `held` are its first bytes as stored, when they were read already.
+    pub(super) fn new(
+        disk: Arc<Disk>,
+        file: Arc<dyn Handle>,
+        base: u64,
+        seq: u64,
+        held: Option<Bytes>,
+        entry: Option<(u128, Place)>,
+    ) -> Self {
+        Self { disk, file, base, seq, held: held.map(|bytes| (0, bytes)), checked: None, entry }
+    }
+
+    /// Bytes from `at` to the end of their chunk, or to `limit`. `body_len` is how long the body is, as far as it
+    /// is there.
+    ///
+    /// # Errors
+    /// When the bytes cannot be read, or are not those that were written. The object is then forgotten.
+    pub(crate) async fn read(
+        &mut self,
+        at: u64,
+        limit: u64,
+        body_len: u64,
+    ) -> Result<Option<Bytes>, ReadError> {
+        let limit = limit.min(body_len);
+        if at >= limit {
+            return Ok(None);
+        }
+        let index = at / CHUNK;
+        let chunk = match self.chunk(index, limit, body_len).await {
+            Ok(chunk) => chunk,
+            Err(error) => {
+                self.give_up(&error);
+                return Err(error);
+            }
+        };
+        let from = usize::try_from(at % CHUNK).unwrap_or(usize::MAX).min(chunk.len());
+        let to = usize::try_from(limit - index * CHUNK).unwrap_or(usize::MAX).min(chunk.len());
+        Ok((from < to).then(|| chunk.slice(from..to)))
+    }
+
+    fn give_up(&self, error: &ReadError) {
+        if matches!(error, ReadError::Busy) {
+            return;
+        }
+        if let Some((key, place)) = self.entry {
+            self.disk.index.remove_at(key, place);
+        }
+    }
+
+    /// Chunk `index`, checked.
+    async fn chunk(&mut self, index: u64, limit: u64, body_len: u64) -> Result<Bytes, ReadError> {
+        let len = chunk_len(body_len, index);
+        let stored = len + 4;
+        if self.slice(index, stored).is_none() {
+            self.load(index, limit, body_len).await?;
+        }
+        let bytes = self.slice(index, stored).ok_or(ReadError::Corrupt)?;
+        if self.checked != Some(index) {
+            if !chunk_is_sound(self.seq, index, &bytes) {
+                count(&self.disk.counters.corrupt);
+                log::warn!(
+                    "disk {}: chunk {index} of object {:016x} is damaged",
+                    self.disk.folder.root().display(),
+                    self.seq
+                );
+                return Err(ReadError::Corrupt);
+            }
+            self.checked = Some(index);
+        }
+        Ok(bytes.slice(..len))
+    }
+
+    /// `stored` bytes of chunk `index`, if they are at hand.
+    fn slice(&self, index: u64, stored: usize) -> Option<Bytes> {
+        let (first, held) = self.held.as_ref()?;
+        let from = usize::try_from(index.checked_sub(*first)?.checked_mul(STORED_CHUNK)?).ok()?;
+        let to = from.checked_add(stored)?;
+        (to <= held.len()).then(|| held.slice(from..to))
+    }
+
+    async fn load(&mut self, index: u64, limit: u64, body_len: u64) -> Result<(), ReadError> {
+        let last = limit.saturating_sub(1) / CHUNK;
+        // Whoever reads on gets some more at a time, but nothing behind what was asked for.
+        let reads_on = index > 0 && self.checked == Some(index - 1);
+        let count = if reads_on { (last.saturating_sub(index) + 1).min(AHEAD) } else { 1 };
+        let end = index + count;
+        let stored = (index..end).map(|i| chunk_len(body_len, i) + 4).sum();
+        let offset = self.base.saturating_add(index.saturating_mul(STORED_CHUNK));
+        self.checked = None;
+        let bytes = self.disk.read(&self.file, offset, stored, true).await?;
+        self.held = Some((index, bytes));
+        Ok(())
+    }
+}

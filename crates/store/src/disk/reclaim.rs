@@ -1,0 +1,384 @@
+//! Making room: the oldest goes first, unless it was read.
+//!
+//! S3-FIFO over segments. Newcomers are written to segments of the small class, which gets a tenth of the space
+//! once main has something; main gets the rest. When room is needed, the oldest segment of the class that has too
+//! much is given up: records that were read there, or are in memory, are copied to main, the others leave a ghost
+//! behind. Bodies in files of their own queue by age beside the segments, and a read buys another round.
+//!
+//! At most half a segment is copied for each one that is given up, the most read first, so that for each byte of
+//! new content at most one more is written.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::find::Head as FoundHead;
+use super::folder::parse_segment;
+use super::index::{Found, Kind, Place as At};
+use super::io::{Handle, Mode, read_exact};
+use super::journal::Tail;
+use super::record::{FOOTER, Header, Place, STORED_CHUNK, chunk_is_sound, chunk_len, stored_len};
+use super::recover;
+use super::segment::{Class, Segment};
+use super::stats::{add, count};
+use super::toc::{self, Entry};
+use super::writer::{Parts, Then, Writer, header, names_of, read_body, read_front};
+use crate::purged::Verdict;
+use crate::storage::Names;
+
+/// The small class may keep this share of the space before main is touched.
+const SMALL_SHARE: u64 = 10;
+/// Files that are given another round before one goes all the same.
+const ROUNDS: usize = 64;
+
+/// What to evict.
+enum Victim {
+    Segment(Arc<Segment>),
+    File,
+}
+
+impl Writer {
+    /// Takes `bytes`, and makes room for them if need be. Without `spare` nothing is evicted: the caller is just
+    /// doing that, and lives off the spare.
+    pub(super) fn take(&mut self, bytes: u64, spare: u64) -> bool {
+        while !self.disk.space.take(bytes, spare) {
+            if spare == 0 || !self.evict() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Makes room for `bytes` that somebody else will take.
+    pub(super) fn free(&mut self, bytes: u64) -> bool {
+        let spare = self.disk.config.segment;
+        while self.disk.space.excess(bytes.saturating_add(spare)) > 0 {
+            if !self.evict() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Evicts one segment or file; false when there is none that may go.
+    fn evict(&mut self) -> bool {
+        if !self.disk.may_evict.load(Relaxed) || !self.disk.health.may_write() {
+            return false;
+        }
+        match self.victim() {
+            Some(Victim::Segment(segment)) => self.reclaim(&segment),
+            Some(Victim::File) => self.evict_file(),
+            None => {
+                // All there is may be in the segments that are still open.
+                for class in [Class::Small, Class::Main] {
+                    self.seal(class);
+                }
+                match self.victim() {
+                    Some(Victim::Segment(segment)) => self.reclaim(&segment),
+                    Some(Victim::File) => self.evict_file(),
+                    None => return false,
+                }
+            }
+        }
+        true
+    }
+
+    fn victim(&self) -> Option<Victim> {
+        let segments = &self.disk.segments;
+        let (small, main) = (segments.oldest(Class::Small), segments.oldest(Class::Main));
+        let small_is_over = segments.charged(Class::Small) > self.disk.space.size() / SMALL_SHARE;
+        let segment = if small_is_over { small.or(main) } else { main.or(small) };
+        let file = self.disk.bodies.oldest();
+        match (segment, file) {
+            (Some(segment), Some(seq)) if seq < segment.first_seq.load(Relaxed) => {
+                drop(segment);
+                Some(Victim::File)
+            }
+            (Some(segment), _) => Some(Victim::Segment(segment)),
+            (None, Some(_)) => Some(Victim::File),
+            (None, None) => None,
+        }
+    }
+
+    // === Files ===
+
+    fn evict_file(&mut self) {
+        for round in 0..=ROUNDS {
+            let Some(file) = self.disk.bodies.pop() else { return };
+            let found = self.disk.index.get(file.key).filter(|found| found.kind == Kind::File);
+            let ours = found.filter(|found| {
+                let segment = self.disk.segments.get(found.place.segment);
+                segment
+                    .and_then(|segment| read_front(&*segment.file, *found).ok())
+                    .is_some_and(|front| front.header.seq == file.seq)
+            });
+            if let Some(found) = ours {
+                if found.reads > 0 && round < ROUNDS {
+                    let fewer = Found { reads: found.reads - 1, ..found };
+                    self.disk.index.replace(file.key, found.place, fewer);
+                    self.disk.bodies.push_back(file.seq);
+                    continue;
+                }
+                self.disk.index.remove_at(file.key, found.place);
+                self.disk.ghosts.put(file.key);
+                count(&self.disk.counters.evicted_files);
+            }
+            self.drop_body(file.seq);
+            return;
+        }
+    }
+
+    // === Segments ===
+
+    /// Gives `victim` up, and copies what is worth it.
+    fn reclaim(&mut self, victim: &Arc<Segment>) {
+        let mut live: Vec<(Entry, Found)> = recover::contents(&self.disk, victim)
+            .entries
+            .into_iter()
+            .filter_map(|e| self.alive(victim, &e))
+            .collect();
+        // The most read first; what has a file costs next to nothing to keep, and would lose the file.
+        live.sort_by_key(|(_, found)| (found.kind != Kind::File, u8::MAX - found.reads));
+        // Half of what comes free, so that there is always progress, also with segments that were cut short.
+        let limit = self.disk.config.segment.min(victim.charged.load(Relaxed)) / 2;
+        let mut copied = 0u64;
+        for (entry, found) in live {
+            let hot = || self.disk.hot.get().is_some_and(|hot| hot(entry.key));
+            let worth = found.kind == Kind::File || found.reads > 0 || hot();
+            if worth && copied.saturating_add(entry.len) <= limit && self.copy(victim, &entry, found).is_ok()
+            {
+                copied = copied.saturating_add(entry.len);
+                continue;
+            }
+            if self.disk.index.remove_at(entry.key, found.place) {
+                self.disk.ghosts.put(entry.key);
+                count(match victim.class {
+                    Class::Small => &self.disk.counters.evicted_small,
+                    Class::Main => &self.disk.counters.evicted_main,
+                });
+            }
+        }
+        self.flush();
+        self.discard(victim);
+    }
+
+    /// The place that the index has for the object of `entry`, if the record is still needed: it is the place, or
+    /// the record there has its body here.
+    fn alive(&self, victim: &Segment, entry: &Entry) -> Option<(Entry, Found)> {
+        let found = self.disk.index.get(entry.key)?;
+        if found.place == (At { segment: victim.id, offset: entry.offset }) {
+            return Some((*entry, found));
+        }
+        if found.kind != Kind::Link {
+            return None;
+        }
+        let other = self.disk.segments.get(found.place.segment)?;
+        let front = read_front(&*other.file, found).ok()?;
+        let here = matches!(front.header.place, Place::Record { run, segment, offset, .. }
+            if (run, segment, offset) == (victim.run, victim.number, entry.offset));
+        here.then_some((*entry, found))
+    }
+
+    /// Copies the object of `entry` to main.
+    fn copy(&mut self, victim: &Segment, entry: &Entry, found: Found) -> io::Result<()> {
+        let damaged = || io::Error::from(io::ErrorKind::InvalidData);
+        let segment = self.disk.segments.get(found.place.segment).ok_or_else(damaged)?;
+        let front = read_front(&*segment.file, found)?;
+        if front.header.key != entry.key
+            || self.disk.purges.judge(names_of(&front), front.header.epoch) == Verdict::Gone
+        {
+            return Err(damaged());
+        }
+        // What is still valid now is valid up to now: older purges need not be remembered for it. But a purge of
+        // another process may not be known here yet.
+        let epoch = if self.alone() { self.disk.clock.now() } else { front.header.epoch };
+        let (place, body) = self.body_for_copy(victim, &segment, &front, found)?;
+        let names = Names { key: front.header.key, family: front.header.family };
+        let parts = Parts { meta: &front.meta, tags: &front.tags, body: &body };
+        let mut header = header(names, front.header.seq, epoch, &parts, front.header.body_len, place);
+        header.epoch = header.epoch.max(front.header.epoch);
+        count(&self.disk.counters.copied);
+        add(&self.disk.counters.copied_bytes, header.record_len());
+        let reads = match (victim.class, found.kind) {
+            // Files buy their rounds where they queue themselves.
+            (_, Kind::File) => found.reads,
+            (Class::Small, _) => 0,
+            (Class::Main, _) => found.reads.saturating_sub(1),
+        };
+        self.append(Class::Main, &header, &parts, reads, Then::Replace { from: found.place, done: None })
+    }
+
+    /// Where the body of a copied record will be, and the bytes to write for it. A body that was separate from its
+    /// metadata comes together with it again.
+    fn body_for_copy(
+        &self,
+        victim: &Segment,
+        segment: &Segment,
+        front: &FoundHead,
+        found: Found,
+    ) -> io::Result<(Place, Vec<u8>)> {
+        let header = &front.header;
+        let body_len = header.body_len;
+        let body = match header.place {
+            Place::File => return Ok((Place::File, Vec::new())),
+            Place::Here => {
+                read_body(&*segment.file, found.place.offset.saturating_add(header.body_at()), body_len)?
+            }
+            Place::Record { run, segment: number, body_at, .. } => {
+                if (run, number) != (victim.run, victim.number) {
+                    return Ok((header.place, Vec::new()));
+                }
+                read_body(&*victim.file, body_at, body_len)?
+            }
+        };
+        if body_is_sound(header.seq, body_len, &body) {
+            Ok((Place::Here, body))
+        } else {
+            count(&self.disk.counters.corrupt);
+            Err(io::ErrorKind::InvalidData.into())
+        }
+    }
+
+    /// Removes a segment with its table.
+    fn discard(&self, victim: &Segment) {
+        let disk = &self.disk;
+        disk.segments.remove(victim.id);
+        for path in [&victim.path, &victim.table_path] {
+            match disk.files.remove(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => disk.health.write_failed(&error),
+                _ => {}
+            }
+        }
+        disk.space.give_back(victim.charged.load(Relaxed));
+    }
+
+    /// Whether no other process uses the folder.
+    fn alone(&self) -> bool {
+        self.disk.tails.lock().is_empty() && self.disk.may_evict.load(Relaxed)
+    }
+
+    // === Other processes ===
+
+    /// Now and then: what other processes do in the folder, and purges that have done their work.
+    pub(super) fn look_after_folder(&mut self) {
+        let disk = Arc::clone(&self.disk);
+        if !disk.may_evict.load(Relaxed) {
+            match disk.folder.try_evict_lock() {
+                Ok(true) => {
+                    log::info!("disk {}: this process evicts from now on", disk.folder.root().display());
+                    disk.may_evict.store(true, Relaxed);
+                }
+                Ok(false) => {}
+                Err(error) => disk.health.read_failed(&error),
+            }
+        }
+        self.follow_others();
+        if disk.is_recovered()
+            && self.alone()
+            && disk.purges.len() > 0
+            && let Some(epoch) = disk.segments.earliest_epoch()
+        {
+            // The queue is empty now, so what is in the segments is all there is. What comes later was judged by
+            // the purges of until now.
+            disk.purges.nothing_older(disk.number, epoch.min(disk.clock.now()));
+            disk.shorten_journal();
+        }
+    }
+
+    /// Learns the purges of other processes, counts their segments, and forgets those they removed.
+    fn follow_others(&mut self) {
+        let disk = &self.disk;
+        self.meet_others();
+        if disk.tails.lock().is_empty() && self.foreign == 0 {
+            return;
+        }
+        // Asked before their journals are read: who is over by then has written all there is to read.
+        let over: Vec<u32> = {
+            let tails = disk.tails.lock();
+            let runs = tails.iter().map(|tail| tail.run);
+            runs.filter(|run| disk.folder.is_over(&*disk.files, *run)).collect()
+        };
+        for tail in disk.tails.lock().iter_mut() {
+            match tail.more(&*disk.files) {
+                Ok(purges) => purges.iter().for_each(|purge| disk.learn(purge)),
+                Err(error) => disk.health.read_failed(&error),
+            }
+        }
+        disk.tails.lock().retain(|tail| !over.contains(&tail.run));
+        let Ok(names) = disk.files.list(&disk.folder.segments_folder()) else { return };
+        let names: HashSet<String, ahash::RandomState> = names.into_iter().collect();
+        let mut foreign = 0u64;
+        for name in &names {
+            let Some((run, number, class)) = parse_segment(name) else { continue };
+            if run == disk.folder.run() || disk.segments.named(run, number).is_some() {
+                continue;
+            }
+            let file = disk.files.open(&disk.folder.segment(run, number, class), Mode::Read);
+            foreign = foreign.saturating_add(file.and_then(|file| file.len()).unwrap_or(0));
+        }
+        let mut any_gone = false;
+        for segment in disk.segments.all() {
+            let name = segment.path.file_name().map(|name| name.to_string_lossy().into_owned());
+            if segment.run != disk.folder.run() && name.is_some_and(|name| !names.contains(&name)) {
+                disk.segments.remove(segment.id);
+                disk.space.give_back(segment.charged.load(Relaxed));
+                any_gone = true;
+            }
+        }
+        if any_gone {
+            disk.index.retain_segments(|id| disk.segments.get(id).is_some());
+        }
+        disk.space.give_back(self.foreign);
+        disk.space.charge(foreign);
+        self.foreign = foreign;
+    }
+
+    /// Notices processes that came later.
+    fn meet_others(&self) {
+        let disk = &self.disk;
+        let runs = match disk.folder.present_runs(&*disk.files) {
+            Ok(runs) => runs,
+            Err(error) => return disk.health.read_failed(&error),
+        };
+        let known = disk.folder.other_runs();
+        let mut tails = disk.tails.lock();
+        for run in runs {
+            let is_known =
+                known.iter().any(|other| other.number == run) || tails.iter().any(|tail| tail.run == run);
+            if !is_known && !disk.folder.is_over(&*disk.files, run) {
+                tails.push(Tail::new(run, disk.folder.purges(run), 0));
+            }
+        }
+    }
+}
+
+/// Whether every chunk of a body is what was written.
+pub(super) fn body_is_sound(seq: u64, body_len: u64, stored: &[u8]) -> bool {
+    if stored.len() as u64 != stored_len(body_len) {
+        return false;
+    }
+    let chunks = stored.chunks(usize::try_from(STORED_CHUNK).unwrap_or(usize::MAX));
+    chunks.enumerate().all(|(index, chunk)| {
+        chunk.len() == chunk_len(body_len, index as u64) + 4 && chunk_is_sound(seq, index as u64, chunk)
+    })
+}
+
+/// Whether the record at `offset` of a segment is whole, body and all.
+pub(super) fn record_is_sound(file: &dyn Handle, header: &Header, offset: u64) -> io::Result<bool> {
+    let mut footer = [0; FOOTER];
+    read_exact(file, &mut footer, offset.saturating_add(header.footer_at()))?;
+    if !header.is_footer(&footer) {
+        return Ok(false);
+    }
+    if header.place != Place::Here {
+        return Ok(true);
+    }
+    let body = read_body(file, offset.saturating_add(header.body_at()), header.body_len)?;
+    Ok(body_is_sound(header.seq, header.body_len, &body))
+}
+
+/// Reads the table of `segment` from its file.
+pub(super) fn read_table(disk: &super::Disk, segment: &Segment) -> io::Result<toc::Table> {
+    toc::read(&*disk.files.open(&segment.table_path, Mode::Read)?)
+}

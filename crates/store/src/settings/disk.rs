@@ -1,0 +1,173 @@
+//! What an operator may set about a disk.
+
+use std::path::{Path as FilePath, PathBuf};
+
+use schemars::JsonSchema;
+use seawall_config::units::ByteSize;
+use seawall_config::{Diagnostics, Path};
+use serde::{Deserialize, Serialize};
+
+use super::StoreSettings;
+use crate::disk::Config;
+
+/// The smallest disk that makes sense: sixteen segments of the smallest size.
+const MIN_SIZE: ByteSize = ByteSize::mib(16);
+const MIN_SEGMENT: ByteSize = ByteSize::mib(1);
+const MAX_SEGMENT: ByteSize = ByteSize::mib(1024);
+const SEGMENT: ByteSize = ByteSize::mib(256);
+/// Segments that a disk is split into at least: eviction goes segment by segment.
+const MIN_SEGMENTS: u64 = 16;
+const MAX_THREADS: u32 = 256;
+
+/// A disk for cached responses: a folder of its own, and how much of it to use.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiskSettings {
+    /// The folder. It is made if it does not exist, and must hold nothing else.
+    pub path: PathBuf,
+    /// Bytes of it that the cache may take, tables and reserved space included.
+    pub size: ByteSize,
+    /// Bytes of one segment file: what is evicted at a time. A sixteenth of `size`, at most 256MiB, when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segment: Option<ByteSize>,
+    /// Threads that read from this disk when the page cache does not have it.
+    pub io_threads: u32,
+    /// Reads that may wait for these threads. Beyond it a lookup is a miss.
+    pub io_queue: u32,
+    /// Bytes of complete responses that may wait to be written. Beyond it new ones are kept in memory only.
+    pub write_buffer: ByteSize,
+    /// Errors a minute that are forgiven. With more failed writes the disk is only read, with more failed reads it
+    /// is not used any more, until the next start.
+    pub error_budget: u32,
+}
+
+impl Default for DiskSettings {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::new(),
+            size: ByteSize(0),
+            segment: None,
+            io_threads: 8,
+            io_queue: 1024,
+            write_buffer: ByteSize::mib(64),
+            error_budget: 16,
+        }
+    }
+}
+
+impl DiskSettings {
+    /// A disk with all else as it is by default.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>, size: ByteSize) -> Self {
+        Self { path: path.into(), size, ..Self::default() }
+    }
+
+    /// Bytes of one segment.
+    #[must_use]
+    pub fn segment_bytes(&self) -> u64 {
+        let share = (self.size.bytes() / MIN_SEGMENTS).clamp(MIN_SEGMENT.bytes(), SEGMENT.bytes());
+        self.segment.map_or(share, ByteSize::bytes)
+    }
+
+    pub(crate) fn config(&self, _: &StoreSettings) -> Config {
+        Config {
+            size: self.size.bytes(),
+            segment: self.segment_bytes(),
+            io_threads: self.io_threads as usize,
+            io_queue: self.io_queue as usize,
+            write_buffer: self.write_buffer.bytes(),
+            error_budget: self.error_budget,
+        }
+    }
+
+    pub(super) fn check(&self, at: &Path, out: &mut Diagnostics) {
+        if self.path.as_os_str().is_empty() {
+            out.error(at, "a disk needs a `path`")
+                .hint("name a folder of its own, such as `/var/cache/seawall`");
+        }
+        if self.size.bytes() == 0 {
+            out.error(at, "a disk needs a `size`")
+                .hint("say how much of the disk may be used, such as `20GiB`");
+        } else if self.size < MIN_SIZE {
+            out.error(&at.key("size"), format!("a disk needs at least {MIN_SIZE}"));
+        } else if let Some(segment) = self.segment
+            && (segment < MIN_SEGMENT
+                || segment > MAX_SEGMENT
+                || segment.bytes() > self.size.bytes() / (MIN_SEGMENTS / 2))
+        {
+            out.error(
+                &at.key("segment"),
+                format!("a segment is from {MIN_SEGMENT} to {MAX_SEGMENT}, and at most an eighth of `size`"),
+            )
+            .hint("remove the key: a sixteenth of `size`, at most 256MiB, is the default");
+        }
+        if self.io_threads == 0 || self.io_threads > MAX_THREADS {
+            out.error(&at.key("io_threads"), format!("it must lie between 1 and {MAX_THREADS}"));
+        }
+        if self.io_queue == 0 {
+            out.error(&at.key("io_queue"), "with no place in the queue nothing is read");
+        }
+        if self.write_buffer < ByteSize::mib(1) {
+            out.error(&at.key("write_buffer"), "responses on their way to the disk need at least 1MiB");
+        }
+    }
+
+    /// Reports what the machine says against it.
+    pub(super) fn check_place(&self, at: &Path, out: &mut Diagnostics) {
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
+        let at_path = at.key("path");
+        let Some(existing) = self.path.ancestors().find(|folder| is_named(folder) && folder.exists()) else {
+            out.error(&at_path, format!("`{}` is nowhere", self.path.display()));
+            return;
+        };
+        if !existing.is_dir() {
+            out.error(&at_path, format!("`{}` is not a folder", existing.display()));
+            return;
+        }
+        if let Err(error) = rustix::fs::access(existing, rustix::fs::Access::WRITE_OK) {
+            out.error(&at_path, format!("`{}` cannot be written to: {error}", existing.display()))
+                .hint("give the folder to the user that Seawall runs as");
+            return;
+        }
+        let Ok(fs) = rustix::fs::statvfs(existing) else { return };
+        let block = fs.f_frsize.max(1);
+        let (total, free) = (fs.f_blocks.saturating_mul(block), fs.f_bavail.saturating_mul(block));
+        if self.size.bytes() > total {
+            out.error(
+                &at.key("size"),
+                format!("{} is more than the whole file system has ({} MiB)", self.size, total >> 20),
+            );
+        } else if existing == self.path.as_path() {
+            // What a store that is there already takes is not free, and still counts.
+        } else if self.size.bytes() > free {
+            out.warning(
+                &at.key("size"),
+                format!("{} is more than is free there ({} MiB)", self.size, free >> 20),
+            )
+            .hint("when the file system is full, new responses are kept in memory only");
+        }
+    }
+}
+
+fn is_named(folder: &FilePath) -> bool {
+    !folder.as_os_str().is_empty()
+}
+
+/// Two disks on one folder, or one inside the other.
+pub(super) fn check_apart(disks: &[DiskSettings], at: &Path, out: &mut Diagnostics) {
+    let place = |disk: &DiskSettings| disk.path.canonicalize().unwrap_or_else(|_| disk.path.clone());
+    for (i, disk) in disks.iter().enumerate() {
+        for other in &disks[..i] {
+            let (mine, theirs) = (place(disk), place(other));
+            if !mine.as_os_str().is_empty() && (mine.starts_with(&theirs) || theirs.starts_with(&mine)) {
+                out.error(
+                    &at.index(i).key("path"),
+                    format!("`{}` is used by another disk", disk.path.display()),
+                )
+                .hint("each disk needs a folder of its own");
+            }
+        }
+    }
+}
