@@ -11,7 +11,7 @@ use seawall_caching::{Freshness, LifetimeSource, StaleWindows};
 use seawall_store::{ExtensionCodec, VariantLimit};
 
 /// The form on disk. Another one makes what is stored unusable, which costs a fetch each.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The decisions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,18 +25,20 @@ pub(crate) struct Facts {
 impl Facts {
     /// `limit`: how many variants the route keeps.
     fn encode(&self, limit: Option<VariantLimit>) -> Vec<u8> {
-        let Freshness { lifetime, source, initial_age, received } = self.freshness;
-        let StaleWindows { while_revalidate, if_error, if_disconnected, forbidden } = self.stale;
+        // Without `..`: a field that is new must be written, too.
+        let Self { freshness, stale, vary, search } = self;
+        let Freshness { lifetime, source, initial_age, received } = *freshness;
+        let StaleWindows { while_revalidate, if_error, if_disconnected, forbidden } = *stale;
         let received = received.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         // The rule itself is in the header; what counts is whether the route heeded it.
-        let mut out = vec![VERSION, u8::from(forbidden), u8::from(!self.search.is_exact())];
+        let mut out = vec![VERSION, u8::from(forbidden), u8::from(!search.is_exact())];
         out.extend_from_slice(&limit.map_or(0, |limit| limit.0).to_le_bytes());
         for time in [lifetime, initial_age, received, while_revalidate, if_error, if_disconnected] {
             out.extend_from_slice(&time.as_secs().to_le_bytes());
             out.extend_from_slice(&time.subsec_nanos().to_le_bytes());
         }
         out.extend_from_slice(source.as_str().as_bytes());
-        for name in &self.vary {
+        for name in vary {
             out.push(b'\n');
             out.extend_from_slice(name.as_str().as_bytes());
         }

@@ -9,8 +9,8 @@ use seawall_listen::{AcceptFault, Cut, DoorObserver, Refusal};
 use seawall_proxy::PartIndex;
 use seawall_store::DiskStats;
 use seawall_telemetry::metrics::{
-    CertificateSample, CertificateSource, DiskSample, ListenerMetrics, Metrics, NameSample, PartsSample, PoolSample,
-    PoolSource, ServerSample, StoreSample, StoreSource, TlsResult, TlsVersion,
+    CertificateSample, CertificateSource, DiskSample, ListenerMetrics, Metrics, NameSample, PartsSample,
+    PoolSample, PoolSource, ServerSample, StoreSample, StoreSource, TlsResult, TlsVersion,
 };
 use seawall_tls::{HandshakeFailure, HandshakeInfo, TlsAcceptor};
 use seawall_upstream::Pool;

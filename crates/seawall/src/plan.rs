@@ -10,8 +10,8 @@ use seawall_caching::{CachePolicy, PolicyError, Profile};
 use seawall_files::{FilesError, FilesOrigin};
 use seawall_guard::Limits;
 use seawall_proxy::{
-    Action, CachePlan, Collapse, FactsCodec, Forwarding, ForwardingError, PartIndex, Plan, RoutePlan, SearchMemory,
-    SitePlan, Uncacheable, UpstreamKind, UpstreamPlan,
+    Action, CachePlan, Collapse, FactsCodec, Forwarding, ForwardingError, PartIndex, Plan, RoutePlan,
+    SearchMemory, SitePlan, Uncacheable, UpstreamKind, UpstreamPlan,
 };
 use seawall_routing::{
     HeaderOpsError, HeaderTarget, Redirect, RedirectError, Rewrite, RewriteError, Router, RouterBuilder,

@@ -151,6 +151,11 @@ impl Disks {
         self.disks.iter().map(|disk| disk.stats()).collect()
     }
 
+    /// Leaves the folders to a younger process.
+    pub(crate) fn step_down(&self) {
+        self.disks.iter().for_each(|disk| disk.step_down());
+    }
+
     /// Writes what waits, and ends.
     pub(crate) fn close(&self) {
         self.disks.iter().for_each(|disk| disk.close());

@@ -148,6 +148,14 @@ impl Store {
         self.all_disks().iter().for_each(|disk| disk.flush());
     }
 
+    /// Leaves the disks to a process that has opened the same folders meanwhile. What is there is still read here, and
+    /// purges are recorded as before; nothing is written or evicted any more. Takes as long as writing what waits.
+    pub fn step_down(&self) {
+        if let Some(disks) = &self.disks {
+            disks.step_down();
+        }
+    }
+
     /// Writes what waits to be written and seals what is open, so that the next start finds all of it without a
     /// search. Nothing is written to the disks afterwards.
     pub fn close(&self) {

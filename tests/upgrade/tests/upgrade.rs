@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use seawall_test_upgrade::{Client, Judge, Load, rounds};
 use seawall_testkit::{
     Call, DEADLINE, Finished, Gate, Identity, Origin, Pki, RawClient, Reply, Response, Seawall, TlsClient,
-    binary, eventually, get,
+    binary, body, eventually, get, request,
 };
 use serde_json::Value;
 
@@ -339,4 +339,84 @@ fn the_service_manager_is_told_who_is_the_main_process() {
     }
     assert!(heard.iter().any(|text| text.contains(&wanted)), "{heard:?}");
     assert!(!heard.iter().any(|text| text.contains("STOPPING")), "the service does not stop: {heard:?}");
+}
+
+const ON_DISK: &str = "
+listeners: [{ address: '127.0.0.1:%{port}' }]
+admin: { listen: 'unix:%{dir}/admin.sock' }
+access_log: { format: off }
+cache:
+  memory: 4MiB
+  disk: { path: '%{dir}/store', size: 64MiB }
+  purge: { allow: [127.0.0.1] }
+upstreams: { app: { servers: ['%{origin}'], retries: { attempts: 0 } } }
+sites: [{ default: true, routes: [{ path: /, upstream: app, cache: on }] }]
+server: { shutdown_timeout: 20s, upgrade_timeout: %{patience} }
+";
+
+/// Objects of the disk test: their bodies differ in every place, and so do their lengths.
+fn object(path: &str) -> Vec<u8> {
+    let number = path.trim_start_matches("/o").parse::<usize>().unwrap_or(0);
+    body(number as u64, 200 + number * 7919 % 40_000 + if number.is_multiple_of(10) { 1_500_000 } else { 0 })
+}
+
+fn is_hit(response: &Response) -> bool {
+    response.header("cache-status").is_some_and(|status| status.starts_with("seawall; hit"))
+}
+
+#[test]
+fn what_is_on_disk_is_served_by_the_successor() {
+    let origin =
+        Origin::h1(|request| Reply::ok(object(request.path())).header("Cache-Control", "max-age=600"));
+    let seawall = start(ON_DISK, &origin, "30s");
+    let paths: Vec<String> = (0..40).map(|number| format!("/o{number}")).collect();
+    let ask = |path: &str| {
+        let response = get(seawall.addr(0), "example.com", path, &[]);
+        assert!(response.status == 200 && response.body == object(path), "{path}: a wrong body");
+        is_hit(&response)
+    };
+    for path in &paths {
+        assert!(!ask(path));
+    }
+    seawall.wait_metric("seawall_cache_objects", &[("tier", "disk")], 40.0);
+    let purged = request(seawall.addr(0), &Call::new("PURGE", "example.com", "/o7")).expect("an answer");
+    assert_eq!(purged.status, 200);
+    let asked = origin.count();
+    // Clients read the same objects all the while, and check each byte.
+    let watched = object("/o3");
+    let judge: Judge = Arc::new(move || {
+        let whole = watched.clone();
+        Box::new(move |response: &Response| {
+            if response.status == 200 && response.body == whole {
+                return Ok(());
+            }
+            Err(format!("status {}, {} bytes", response.status, response.body.len()))
+        })
+    });
+    let clients = [Client::Fresh, Client::KeepAlive, Client::KeepAlive];
+    let load = Load::start(seawall.addr(0), &Call::get("example.com", "/o3"), &clients, 20, judge);
+    let mut process = pid(&status(&seawall));
+    for number in 0..rounds(2, 10) {
+        let done = upgrade(&seawall);
+        assert_eq!(done.code, Some(0), "upgrade {number}: {done:?}\n{}", seawall.stderr());
+        eventually(DEADLINE * 2, "the old process to end", || is_gone(process));
+        process = pid(&status(&seawall));
+        seawall.wait_metric("seawall_disk_recovered_ratio", &[], 1.0);
+        for path in paths.iter().filter(|path| *path != "/o7") {
+            assert!(ask(path), "{path} after upgrade {number}");
+        }
+    }
+    load.finish().assert_clean(20);
+    assert_eq!(origin.count(), asked, "nothing was fetched again");
+    assert!(!ask("/o7"), "no upgrade undoes a purge");
+    // The successor owns the folder: it writes, and what it wrote is there after the next upgrade.
+    assert!(!ask("/o41"));
+    seawall.wait_metric("seawall_cache_objects", &[("tier", "disk")], 41.0);
+    assert_eq!(upgrade(&seawall).code, Some(0));
+    eventually(DEADLINE * 2, "the old process to end", || is_gone(process));
+    seawall.wait_metric("seawall_disk_recovered_ratio", &[], 1.0);
+    assert!(ask("/o41") && ask("/o7"));
+    let mut verify = std::process::Command::new(binary());
+    verify.args(["store", "verify"]).arg(seawall.folder().join("store"));
+    assert!(verify.output().expect("the binary").status.success());
 }

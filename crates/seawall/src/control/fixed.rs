@@ -105,6 +105,10 @@ mod tests {
             ("listeners: [{ address: ':80', backlog: 7 }]", vec![":80 backlog"]),
             ("{ listeners: [{ address: ':80' }], cache: { memory: 1GiB } }", vec!["cache.memory"]),
             (
+                "{ listeners: [{ address: ':80' }], cache: { disk: { path: /var/x, size: 1GiB } } }",
+                vec!["cache.disk"],
+            ),
+            (
                 "{ listeners: [{ address: ':80' }], cache: { collapse: { fetch: 1s } } }",
                 vec!["cache.collapse.fetch"],
             ),

@@ -51,6 +51,11 @@ impl Bodies {
         }
     }
 
+    /// Whether the file with this number is known.
+    pub(crate) fn has(&self, seq: u64) -> bool {
+        self.inner.lock().live.contains_key(&seq)
+    }
+
     pub(crate) fn remove(&self, seq: u64) -> Option<BodyFile> {
         self.inner.lock().live.remove(&seq)
     }

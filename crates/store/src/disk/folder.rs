@@ -89,7 +89,8 @@ pub(crate) struct Folder {
 #[derive(Debug)]
 struct Locks {
     _life: Arc<dyn Handle>,
-    evict: Arc<dyn Handle>,
+    /// None once this process has stepped down.
+    evict: Option<Arc<dyn Handle>>,
 }
 
 /// Lets the next process in when dropped.
@@ -115,7 +116,7 @@ impl Folder {
         write_all(&*life, boot_id().as_bytes(), 0).map_err(failed("write", &path))?;
         let path = root.join("evict.lock");
         let evict = files.open(&path, Mode::Write).map_err(failed("open", &path))?;
-        let locks = Mutex::new(Some(Locks { _life: life, evict }));
+        let locks = Mutex::new(Some(Locks { _life: life, evict: Some(evict) }));
         Ok((Self { root: root.to_owned(), run, locks, others }, Entrance(entrance)))
     }
 
@@ -230,9 +231,16 @@ impl Folder {
 
     /// Tries to become the one process that may remove what others wrote.
     pub(crate) fn try_evict_lock(&self) -> io::Result<bool> {
-        match &*self.locks.lock() {
-            Some(locks) => locks.evict.try_lock(),
+        match self.locks.lock().as_ref().and_then(|locks| locks.evict.as_ref()) {
+            Some(evict) => evict.try_lock(),
             None => Ok(false),
+        }
+    }
+
+    /// Leaves the eviction to others from now on.
+    pub(crate) fn leave_eviction(&self) {
+        if let Some(locks) = self.locks.lock().as_mut() {
+            locks.evict = None;
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -46,6 +46,8 @@ struct Recent {
 pub(crate) struct Health {
     path: PathBuf,
     state: AtomicU8,
+    /// The process has left the folder to its successor.
+    retired: AtomicBool,
     budget: usize,
     recent: Mutex<Recent>,
 }
@@ -53,7 +55,13 @@ pub(crate) struct Health {
 impl Health {
     /// A sound disk that may fail `budget` times a minute each way.
     pub(crate) fn new(path: PathBuf, budget: u32) -> Self {
-        Self { path, state: AtomicU8::new(0), budget: budget as usize, recent: Mutex::default() }
+        Self {
+            path,
+            state: AtomicU8::new(0),
+            retired: AtomicBool::new(false),
+            budget: budget as usize,
+            recent: Mutex::default(),
+        }
     }
 
     pub(crate) fn state(&self) -> DiskState {
@@ -65,7 +73,12 @@ impl Health {
     }
 
     pub(crate) fn may_write(&self) -> bool {
-        self.state() == DiskState::Ok
+        self.state() == DiskState::Ok && !self.retired.load(Relaxed)
+    }
+
+    /// Nothing is written any more, though nothing is wrong.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Relaxed);
     }
 
     pub(crate) fn may_read(&self) -> bool {

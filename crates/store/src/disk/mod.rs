@@ -21,6 +21,7 @@ mod index;
 pub(crate) mod inspect;
 pub(crate) mod io;
 pub(crate) mod journal;
+mod others;
 mod pool;
 pub(crate) mod purges;
 mod put;
@@ -318,6 +319,16 @@ impl Disk {
         let (done, wait) = crossbeam_channel::bounded(1);
         if self.jobs.send(Job::Flush(done)).is_ok() {
             let _ = wait.recv();
+        }
+    }
+
+    /// Leaves the folder to a younger process: what waits is written, nothing is written or evicted afterwards. What is
+    /// there can still be read, and purges are recorded as before.
+    pub(crate) fn step_down(&self) {
+        let (done, wait) = crossbeam_channel::bounded(1);
+        // A disk that hangs does not hold the upgrade up: its lock is free at the latest when this process ends.
+        if self.jobs.send(Job::StepDown(done)).is_ok() && wait.recv_timeout(CLOSE_PATIENCE).is_err() {
+            log::warn!("disk {}: it is not handed over in time", self.folder.root().display());
         }
     }
 

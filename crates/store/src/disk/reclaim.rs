@@ -8,16 +8,13 @@
 //! At most half a segment is copied for each one that is given up, the most read first, so that for each byte of
 //! new content at most one more is written.
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::find::Head as FoundHead;
-use super::folder::parse_segment;
 use super::index::{Found, Kind, Place as At};
 use super::io::{Handle, Mode, read_exact};
-use super::journal::Tail;
 use super::record::{FOOTER, Header, Place, STORED_CHUNK, chunk_is_sound, chunk_len, stored_len};
 use super::recover;
 use super::segment::{Class, Segment};
@@ -254,102 +251,8 @@ impl Writer {
     }
 
     /// Whether no other process uses the folder.
-    fn alone(&self) -> bool {
+    pub(super) fn alone(&self) -> bool {
         self.disk.tails.lock().is_empty() && self.disk.may_evict.load(Relaxed)
-    }
-
-    // === Other processes ===
-
-    /// Now and then: what other processes do in the folder, and purges that have done their work.
-    pub(super) fn look_after_folder(&mut self) {
-        let disk = Arc::clone(&self.disk);
-        if !disk.may_evict.load(Relaxed) {
-            match disk.folder.try_evict_lock() {
-                Ok(true) => {
-                    log::info!("disk {}: this process evicts from now on", disk.folder.root().display());
-                    disk.may_evict.store(true, Relaxed);
-                }
-                Ok(false) => {}
-                Err(error) => disk.health.read_failed(&error),
-            }
-        }
-        self.follow_others();
-        if disk.is_recovered()
-            && self.alone()
-            && disk.purges.len() > 0
-            && let Some(epoch) = disk.segments.earliest_epoch()
-        {
-            // The queue is empty now, so what is in the segments is all there is. What comes later was judged by
-            // the purges of until now.
-            disk.purges.nothing_older(disk.number, epoch.min(disk.clock.now()));
-            disk.shorten_journal();
-        }
-    }
-
-    /// Learns the purges of other processes, counts their segments, and forgets those they removed.
-    fn follow_others(&mut self) {
-        let disk = &self.disk;
-        self.meet_others();
-        if disk.tails.lock().is_empty() && self.foreign == 0 {
-            return;
-        }
-        // Asked before their journals are read: who is over by then has written all there is to read.
-        let over: Vec<u32> = {
-            let tails = disk.tails.lock();
-            let runs = tails.iter().map(|tail| tail.run);
-            runs.filter(|run| disk.folder.is_over(&*disk.files, *run)).collect()
-        };
-        for tail in disk.tails.lock().iter_mut() {
-            match tail.more(&*disk.files) {
-                Ok(purges) => purges.iter().for_each(|purge| disk.learn(purge)),
-                Err(error) => disk.health.read_failed(&error),
-            }
-        }
-        disk.tails.lock().retain(|tail| !over.contains(&tail.run));
-        let Ok(names) = disk.files.list(&disk.folder.segments_folder()) else { return };
-        let names: HashSet<String, ahash::RandomState> = names.into_iter().collect();
-        let mut foreign = 0u64;
-        for name in &names {
-            let Some((run, number, class)) = parse_segment(name) else { continue };
-            if run == disk.folder.run() || disk.segments.named(run, number).is_some() {
-                continue;
-            }
-            let file = disk.files.open(&disk.folder.segment(run, number, class), Mode::Read);
-            foreign = foreign.saturating_add(file.and_then(|file| file.len()).unwrap_or(0));
-        }
-        let mut any_gone = false;
-        for segment in disk.segments.all() {
-            let name = segment.path.file_name().map(|name| name.to_string_lossy().into_owned());
-            if segment.run != disk.folder.run() && name.is_some_and(|name| !names.contains(&name)) {
-                disk.segments.remove(segment.id);
-                disk.space.give_back(segment.charged.load(Relaxed));
-                any_gone = true;
-            }
-        }
-        if any_gone {
-            disk.index.retain_segments(|id| disk.segments.get(id).is_some());
-        }
-        disk.space.give_back(self.foreign);
-        disk.space.charge(foreign);
-        self.foreign = foreign;
-    }
-
-    /// Notices processes that came later.
-    fn meet_others(&self) {
-        let disk = &self.disk;
-        let runs = match disk.folder.present_runs(&*disk.files) {
-            Ok(runs) => runs,
-            Err(error) => return disk.health.read_failed(&error),
-        };
-        let known = disk.folder.other_runs();
-        let mut tails = disk.tails.lock();
-        for run in runs {
-            let is_known =
-                known.iter().any(|other| other.number == run) || tails.iter().any(|tail| tail.run == run);
-            if !is_known && !disk.folder.is_over(&*disk.files, run) {
-                tails.push(Tail::new(run, disk.folder.purges(run), 0));
-            }
-        }
     }
 }
 

@@ -6,9 +6,10 @@
 //! table costs a scan of its segment.
 
 use std::io;
+use std::path::Path;
 
 use super::index::Kind;
-use super::io::{Handle, read_full};
+use super::io::{Files, Handle, Mode, read_exact, read_full};
 use super::record::{UNIT, put, u32_at, u64_at, u128_at};
 
 /// Bytes of one entry.
@@ -103,6 +104,17 @@ impl Table {
     pub(crate) fn end(&self) -> u64 {
         self.entries.iter().map(|entry| entry.offset.saturating_add(entry.len)).max().unwrap_or(0)
     }
+}
+
+/// Whether the table at `path` ends with the word that nothing follows.
+pub(crate) fn is_sealed(files: &dyn Files, path: &Path) -> bool {
+    let sealed = || {
+        let file = files.open(path, Mode::Read)?;
+        let mut last = [0; ENTRY];
+        read_exact(&*file, &mut last, file.len()?.saturating_sub(ENTRY as u64))?;
+        Ok::<_, io::Error>(Line::decode(&last) == Some(Line::Sealed))
+    };
+    sealed().unwrap_or(false)
 }
 
 /// Reads the table in `file`.

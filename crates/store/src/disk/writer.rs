@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tokio::sync::oneshot;
@@ -50,6 +50,8 @@ pub(super) enum Job {
     /// Somebody needs this many bytes for a file.
     MakeRoom(u64, oneshot::Sender<bool>),
     Flush(Sender<()>),
+    /// Leave the folder to a younger process.
+    StepDown(Sender<()>),
     Close(Sender<()>),
     /// Stop on the spot, as if killed.
     #[cfg(test)]
@@ -89,7 +91,7 @@ struct Active {
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) disk: Arc<Disk>,
-    todo: Receiver<Job>,
+    pub(super) todo: Receiver<Job>,
     active: [Option<Active>; 2],
     next_number: u32,
     /// Bytes of other processes' segments that are charged here.
@@ -111,10 +113,16 @@ impl Writer {
 
     /// Works until the disk is closed.
     pub(super) fn run(mut self) {
+        let mut looked = Instant::now();
         loop {
+            // Also when there is always something to write.
+            if looked.elapsed() >= TICK {
+                self.look_after_folder();
+                looked = Instant::now();
+            }
             match self.todo.recv_timeout(TICK) {
                 Ok(Job::Close(done)) => {
-                    self.close();
+                    self.seal_open();
                     // Whoever closes waits for it, unless it has gone.
                     let _ = done.send(());
                     return;
@@ -130,8 +138,8 @@ impl Writer {
                         self.flush();
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => self.look_after_folder(),
-                Err(RecvTimeoutError::Disconnected) => return self.close(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.seal_open(),
             }
         }
     }
@@ -164,6 +172,10 @@ impl Writer {
             }
             Job::Flush(done) => {
                 self.flush();
+                let _ = done.send(());
+            }
+            Job::StepDown(done) => {
+                self.step_down();
                 let _ = done.send(());
             }
             // Taken out by the caller.
@@ -510,8 +522,8 @@ impl Writer {
         }
     }
 
-    /// Seals what is open, cut to what is used.
-    fn close(&mut self) {
+    /// Seals what is open, cut to what is used, and returns when that is on the disk.
+    pub(super) fn seal_open(&mut self) {
         self.flush();
         for active in self.active.iter_mut().filter_map(Option::take) {
             let file = &*active.segment.file;

@@ -176,6 +176,59 @@ async fn two_processes_share_a_folder() {
 }
 
 #[tokio::test]
+async fn what_the_old_process_wrote_is_the_new_ones_once_it_steps_down() {
+    let folder = folder();
+    let settings = settings(folder.path());
+    let old = Rig::open(&settings).recovered().await;
+    put(*old, "/before", 3000).await;
+    put(*old, "/twice", 3000).await;
+    old.flush();
+    let new = Rig::open(&settings).recovered().await;
+    // Neither segment nor file was there when the new one looked.
+    put(*old, "/small", 5000).await;
+    put(*old, "/large", 400_000).await;
+    put_and_read(*old, &key("/twice"), true, &body("later", 3000)).await.unwrap();
+    put(*new, "/own", 100).await;
+    put_and_read(*old, &key("/own"), true, &body("the old one's", 100)).await.unwrap();
+    new.drop_memory();
+    assert!(find(*new, &key("/small")).await.is_none(), "not handed over yet");
+    old.step_down();
+    until(|| new.disk().objects >= 5).await;
+    for (name, len) in [("/before", 3000), ("/small", 5000), ("/large", 400_000), ("/own", 100)] {
+        assert!(has(*new, name, len).await, "{name}");
+    }
+    assert!(body_of(*new, &key("/twice")).await.unwrap() == body("later", 3000), "the later one counts");
+    // The old one still reads, and writes nothing any more.
+    old.drop_memory();
+    assert!(has(*old, "/small", 5000).await);
+    let written = old.disk().counts.writes;
+    put(*old, "/late", 100).await;
+    put(*old, "/late-large", 400_000).await;
+    old.flush();
+    assert_eq!(old.disk().counts.writes, written);
+    // Both purge, each for both.
+    purge(*old, &key("/small")).await.unwrap();
+    until(|| new.disk().purges >= 1).await;
+    new.drop_memory();
+    assert!(find(*new, &key("/small")).await.is_none());
+    // The new one evicts, also what the old one wrote.
+    for n in 0..300 {
+        put(*new, &format!("/{n}"), 120_000).await;
+        if n % 20 == 0 {
+            new.flush();
+        }
+    }
+    new.flush();
+    assert!(new.disk().counts.evicted_small > 0, "{:?}", new.disk());
+    assert!(new.disk().bytes <= 32 << 20);
+    drop(old);
+    drop(new);
+    let store = Rig::open(&settings).recovered().await;
+    assert!(has(*store, "/299", 120_000).await);
+    assert!(!has(*store, "/small", 5000).await);
+}
+
+#[tokio::test]
 async fn foreign_folders_are_refused_with_a_reason() {
     let folder = folder();
     std::fs::write(folder.path().join("holiday.jpg"), "x").unwrap();

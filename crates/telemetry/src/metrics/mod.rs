@@ -38,8 +38,8 @@ pub use listener::{ListenerMetrics, OpenConnection};
 pub use reasons::ReasonCounter;
 pub use route::{RequestSample, RouteMetrics};
 pub use samples::{
-    ByCause, CertificateSample, CertificateSource, DiskSample, NameSample, PartsSample, PoolSample, PoolSource,
-    ServerSample, StoreSample, StoreSource,
+    ByCause, CertificateSample, CertificateSource, DiskSample, NameSample, PartsSample, PoolSample,
+    PoolSource, ServerSample, StoreSample, StoreSource,
 };
 pub use upstream::UpstreamMetrics;
 
