@@ -88,6 +88,12 @@ docs: ## write docs/reference.md, docs/metrics.md and docs/seawall.schema.json f
 	cargo run --locked -q -p seawall -- reference metrics > docs/metrics.md
 	cargo run --locked -q -p seawall -- schema > docs/seawall.schema.json
 
+.PHONY: bench-compress
+bench-compress: build ## CPU per hit of a compressed variant, and per response compressed
+	@deploy/setup.sh bench
+	cargo run --release --locked -q -p seawall-compress --example cost
+	python3 benchmarks/compress.py --seawall target/release/seawall
+
 .PHONY: bench
 bench: build ## CPU per request beside nginx, HAProxy and Varnish in one run
 	@deploy/setup.sh bench

@@ -105,8 +105,11 @@ fn announces_body(headers: &HeaderMap) -> bool {
             .any(|value| !value.as_bytes().iter().all(|byte| *byte == b'0'))
 }
 
+/// Whether a request asks for another protocol, so that its answer is no matter of caching or coding.
+///
 /// `h2c` is an offer that a proxy never takes up (RFC 9113 §3.1); the request itself is an ordinary one.
-fn wants_upgrade(headers: &HeaderMap) -> bool {
+#[must_use]
+pub fn wants_upgrade(headers: &HeaderMap) -> bool {
     headers
         .get_all(header::UPGRADE)
         .iter()

@@ -85,6 +85,8 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// Largest request body in bytes.
     pub max_body: u64,
+    /// Memory that encoders may hold together, in bytes.
+    pub compression_memory: u64,
     h2: H2LimitsSettings,
 }
 
@@ -121,6 +123,7 @@ impl Limits {
             keepalive_requests: settings.keepalive_requests,
             idle_timeout: settings.idle_timeout.duration(),
             max_body: settings.max_body.bytes(),
+            compression_memory: settings.compression_memory.bytes(),
             h2: settings.h2.clone(),
         }
     }

@@ -63,6 +63,9 @@ pub struct LimitsSettings {
     pub max_uri: ByteSize,
     /// Largest request body, also when it arrives in chunks. Beyond it 413. Enforced by the proxy.
     pub max_body: ByteSize,
+    /// Memory that compressions under way may hold together: 2MiB each at the default levels, up to 34MiB at others.
+    /// Responses beyond it pass as they are. Enforced by the proxy.
+    pub compression_memory: ByteSize,
     /// Limits of HTTP/2 connections.
     pub h2: H2LimitsSettings,
 }
@@ -88,6 +91,7 @@ impl Default for LimitsSettings {
             max_headers: 100,
             max_uri: ByteSize::kib(8),
             max_body: ByteSize::mib(1024),
+            compression_memory: ByteSize::mib(256),
             h2: H2LimitsSettings::default(),
         }
     }
@@ -202,9 +206,12 @@ impl LimitsSettings {
     }
 
     fn check_sizes(&self, at: &Path, out: &mut Diagnostics) {
-        for (key, value) in
-            [("max_head", self.max_head), ("max_uri", self.max_uri), ("max_body", self.max_body)]
-        {
+        for (key, value) in [
+            ("max_head", self.max_head),
+            ("max_uri", self.max_uri),
+            ("max_body", self.max_body),
+            ("compression_memory", self.compression_memory),
+        ] {
             if value.bytes() == 0 {
                 zero(at, key, out);
             }
@@ -300,6 +307,7 @@ mod tests {
             ("max_head: 2MiB", "limits.max_head"),
             ("max_uri: 64KiB", "limits.max_uri"),
             ("max_body: 0", "limits.max_body"),
+            ("compression_memory: 0", "limits.compression_memory"),
             ("{ max_connections: 10 }", "limits.max_connections"),
             ("h2: { max_streams: 0 }", "limits.h2.max_streams"),
             ("h2: { stream_window: 1KiB }", "limits.h2.stream_window"),

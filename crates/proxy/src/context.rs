@@ -13,6 +13,7 @@ use seawall_telemetry::CacheResult;
 use seawall_upstream::{Selected, ServerId, SilenceWatch};
 
 use crate::forwarding::Client;
+use crate::phases::encode::Agreed;
 use crate::phases::parts::PartRequest;
 use crate::phases::post::Copy;
 use crate::phases::record;
@@ -45,6 +46,8 @@ pub struct Context {
     pub(crate) cache: CacheFacts,
     /// A range request that is answered with a part of the object.
     pub(crate) part: Option<PartRequest>,
+    /// What the client of a route that compresses is to get.
+    pub(crate) encoding: Option<Agreed>,
     pub(crate) upstream: UpstreamFacts,
     /// A POST response on its way into the store.
     pub(crate) copy: Option<Box<Copy>>,
@@ -161,6 +164,7 @@ impl Context {
             tunnel: false,
             cache: CacheFacts::default(),
             part: None,
+            encoding: None,
             upstream: UpstreamFacts::default(),
             copy: None,
             first_byte: None,

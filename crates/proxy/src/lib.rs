@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `admit` | is the head lawful and within limits; who is asking; the request id |
 //! | `route` | which site and route; redirects and static answers end here |
+//! | `encode` | which content coding the client gets, and makes it on the way into the store |
 //! | `lookup` | may the cache be asked, under which key, which variant, may a stale answer be given |
 //! | `select` | which server of the pool; retries |
 //! | `fetch` | what the origin is sent |

@@ -7,6 +7,7 @@ use std::time::Duration;
 use pingora_cache::lock::CacheKeyLockImpl;
 use pingora_cache::predictor::CacheablePredictor;
 use seawall_caching::CachePolicy;
+use seawall_compress::CompressPolicy;
 use seawall_config::units::CidrSet;
 use seawall_files::FilesOrigin;
 use seawall_guard::Limits;
@@ -67,6 +68,8 @@ pub struct RoutePlan {
     pub response_headers: Option<CompiledHeaderOps>,
     /// The caching rules; `None` when the route has no cache.
     pub cache: Option<CachePolicy>,
+    /// What is compressed; `None` when nothing is.
+    pub compress: Option<CompressPolicy>,
     /// Largest request body in bytes.
     pub max_body: u64,
     /// Its numbers.

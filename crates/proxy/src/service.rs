@@ -18,7 +18,8 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, PurgeStatus, Ra
 
 use crate::context::Context;
 use crate::phases::{
-    admit, fetch, interim, invalidate, lookup, parts, post, ranges, record, respond, route, select, store,
+    admit, encode, fetch, interim, invalidate, lookup, parts, post, ranges, record, respond, route, select,
+    store,
 };
 use crate::plan::Plan;
 
@@ -46,6 +47,10 @@ impl ProxyHttp for Seawall {
     /// None: what they would do is done in the phases, and an empty list costs nothing per request.
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
+    fn init_upstream_modules(&self, modules: &mut HttpModules) {
+        modules.add_module(Box::new(encode::EncoderPlace));
+    }
+
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         admit::admit(session, ctx)
     }
@@ -53,6 +58,7 @@ impl ProxyHttp for Seawall {
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         let answered = route::route(session, ctx).await?;
         if !answered {
+            encode::negotiate(session, ctx);
             parts::plan(session, ctx).await;
         }
         Ok(answered)
@@ -188,6 +194,17 @@ impl ProxyHttp for Seawall {
         fetch::body(ctx, body.as_ref(), end)
     }
 
+    async fn adjust_upstream_modules(
+        &self,
+        session: &mut Session,
+        _: &ResponseHeader,
+        end: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        encode::announce(session, end, ctx);
+        Ok(())
+    }
+
     async fn upstream_response_filter(
         &self,
         session: &mut Session,
@@ -201,12 +218,12 @@ impl ProxyHttp for Seawall {
         parts::displace(session, response, ctx);
         invalidate::after(session, response, ctx);
         post::begin(session, response, ctx);
-        Ok(())
+        encode::begin(session, response, ctx)
     }
 
     fn upstream_response_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end: bool,
         ctx: &mut Context,
@@ -214,6 +231,7 @@ impl ProxyHttp for Seawall {
         store::body_received(ctx, end)?;
         parts::piece(ctx, body.as_ref(), end)?;
         post::piece(ctx, body.as_ref(), end);
+        encode::piece(session, body, end, ctx)?;
         Ok(None)
     }
 

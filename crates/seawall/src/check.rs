@@ -28,6 +28,10 @@ pub(crate) fn check(settings: &Settings, document: &Document, out: &mut Diagnost
                 .hint("to switch collapsing off write `enabled: false`");
         }
     }
+    if let Some(compress) = &settings.compress {
+        compress.check(&root.key("compress"), out);
+        compress.check_memory(settings.limits.compression_memory, &root.key("compress"), out);
+    }
     settings.limits.check(&root.key("limits"), out);
     settings.forwarding.check(&root.key("forwarding"), out);
     if let Some(metrics) = &settings.metrics {
@@ -85,6 +89,7 @@ fn check_all_sites(settings: &Settings, out: &mut Diagnostics) {
             let at = root.index(i).key("routes").index(j);
             check_actions(route, tls, &at, out);
             check_route(route, &at, out);
+            check_encodings(route, settings, &at, out);
         }
     }
 }
@@ -165,6 +170,7 @@ fn check_route(route: &RouteSettings, at: &Path, out: &mut Diagnostics) {
     if route.upstream.is_none() {
         for (key, given) in [
             ("cache", route.cache.as_ref().is_some_and(|cache| cache.enabled)),
+            ("compress", route.compress.as_ref().is_some_and(|compress| compress.enabled)),
             ("rewrite", route.rewrite.is_some()),
             ("request_headers", route.request_headers.is_some()),
         ] {
@@ -184,6 +190,35 @@ fn check_route(route: &RouteSettings, at: &Path, out: &mut Diagnostics) {
     }
     if let Some(cache) = &route.cache {
         cache.check(&at.key("cache"), out);
+    }
+}
+
+/// What the cache of a route would do to its compression.
+fn check_encodings(route: &RouteSettings, settings: &Settings, at: &Path, out: &mut Diagnostics) {
+    if let Some(compress) = &route.compress {
+        compress.check(&at.key("compress"), out);
+        compress.check_memory(settings.limits.compression_memory, &at.key("compress"), out);
+    }
+    let rule = route.compress.as_ref().or(settings.compress.as_ref());
+    let compresses = rule.is_some_and(|compress| compress.enabled);
+    let Some(cache) = route.cache.as_ref().filter(|cache| compresses && cache.enabled) else { return };
+    let at = at.key("cache");
+    for (index, name) in cache.vary_ignore.iter().enumerate() {
+        if name.eq_ignore_ascii_case("accept-encoding") {
+            out.error(
+                &at.key("vary_ignore").index(index),
+                "the route compresses: a client would be given an encoding that it does not know",
+            )
+            .hint("remove `accept-encoding`; with `compress` there is one variant for each encoding at most");
+        }
+    }
+    if cache.key.accept_encoding.is_some() {
+        out.warning(
+            &at.key("key").key("accept_encoding"),
+            "`accept_encoding` does nothing beside `compress`",
+        )
+        .on_key()
+        .hint("`compress.encodings` says which encodings there are");
     }
 }
 

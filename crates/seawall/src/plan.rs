@@ -6,7 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use pingora::cache::lock::CacheKeyLockImpl;
 use pingora::cache::predictor::CacheablePredictor;
-use seawall_caching::{CachePolicy, PolicyError, Profile};
+use seawall_caching::{CachePolicy, PolicyError};
+use seawall_compress::CompressPolicy;
 use seawall_files::{FilesError, FilesOrigin};
 use seawall_guard::Limits;
 use seawall_proxy::{
@@ -148,7 +149,7 @@ pub(crate) fn router(
         for route in &site.routes {
             routes.route(
                 route.matching(),
-                Arc::new(route_plan(route, settings.cache.profile, &name, upstreams, metrics, limits)?),
+                Arc::new(route_plan(route, settings, &name, upstreams, metrics, limits)?),
             );
         }
         builder.site(routes);
@@ -166,7 +167,7 @@ pub(crate) fn site_name(site: &SiteSettings, index: usize) -> String {
 
 fn route_plan(
     route: &RouteSettings,
-    profile: Profile,
+    settings: &Settings,
     site: &Arc<str>,
     upstreams: &Upstreams,
     metrics: &Arc<Metrics>,
@@ -190,7 +191,8 @@ fn route_plan(
         .cache
         .as_ref()
         .filter(|cache| cache.enabled)
-        .map(|cache| CachePolicy::with_default_profile(cache, profile));
+        .map(|cache| CachePolicy::with_default_profile(cache, settings.cache.profile));
+    let compress = route.compress.as_ref().or(settings.compress.as_ref());
     Ok(RoutePlan {
         site: Arc::clone(site),
         metrics: metrics.route(site, &name),
@@ -209,6 +211,7 @@ fn route_plan(
             .map(|ops| ops.compile(HeaderTarget::Response))
             .transpose()?,
         cache: cache.transpose()?,
+        compress: compress.and_then(|compress| CompressPolicy::new(compress)),
         max_body: route.max_body.map_or(limits.max_body, |size| size.bytes()),
     })
 }

@@ -11,6 +11,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use seawall_admin::{Access, AdminApp, AdminSettings, admin_limits};
+use seawall_compress::Unfit;
 use seawall_listen::{BoundListener, Door, DoorObserver, Gate, ListenError, ListenerSettings};
 use seawall_proxy::Seawall;
 use seawall_telemetry::metrics::{BuildInfo, Metrics, ReadinessSource};
@@ -165,6 +166,8 @@ pub(crate) fn run(
     }
     let upkeep = Upkeep { node: Arc::clone(&node), inheritance: Mutex::new(inheritance), open: opener };
     server.add_service(background_service("upkeep", upkeep));
+    metrics.compression().set_capacity(limits.compression_memory);
+    metrics.compression().passed().expect(Unfit::ALL.map(Unfit::as_str));
     metrics.config_loaded(1, began.elapsed());
     let stop = Stop {
         node: Arc::clone(&node),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use seawall_admin::AdminSettings;
 use seawall_caching::{Profile, RouteCacheSettings};
+use seawall_compress::CompressSettings;
 use seawall_config::units::{ByteSize, Cidr, Span};
 use seawall_config::{OneOrMany, Short};
 use seawall_guard::LimitsSettings;
@@ -31,6 +32,9 @@ pub(crate) struct Settings {
     pub(crate) upstreams: BTreeMap<String, UpstreamSettings>,
     /// The cache all routes share.
     pub(crate) cache: CacheSettings,
+    /// What routes compress that do not say it themselves: `on`, `off` or a map. Off when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compress: Option<Short<CompressSettings>>,
     /// What a client may use of this node. Everything has a limit.
     pub(crate) limits: LimitsSettings,
     /// What origins are told about clients, and whose word about clients counts.
@@ -115,6 +119,10 @@ pub(crate) struct RouteSettings {
     /// What may be stored, and for how long: `off`, `on`, a time (`1h`), or a map. Off when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cache: Option<Short<RouteCacheSettings>>,
+    /// Which responses are compressed, and how: `on`, `off`, or a map. The `compress` of the whole file when not given, of
+    /// which a map takes over nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) compress: Option<Short<CompressSettings>>,
     /// Largest request body; `limits.max_body` when not given. A larger one gets 413.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_body: Option<ByteSize>,

@@ -11,7 +11,7 @@ use seawall_guard::{ConnectionState, with_current_connection};
 
 use crate::context::Context;
 use crate::forwarding::Said;
-use crate::phases::{parts, select};
+use crate::phases::{encode, parts, select};
 
 /// Fields that some frameworks let override the target or the method. No cache key has them, so an origin that
 /// believed them could put one page into the cache under the name of another.
@@ -63,6 +63,7 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &mut 
         request.insert_header(SURROGATE_CAPABILITY, CAPABILITY)?;
     }
     parts::ask(session, request, ctx)?;
+    encode::ask(session, request, ctx)?;
     if let Some(ops) = &route.request_headers {
         ops.apply_request(request)?;
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use http::header::HOST;
+use http::header::{ACCEPT_ENCODING, HOST};
 use pingora_cache::key::{HashBinary, hash_key};
 use pingora_cache::{CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness};
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
@@ -48,7 +48,7 @@ pub(crate) fn enable(session: &mut Session, ctx: &mut Context) {
                 return;
             }
         }
-        normalize(session, policy);
+        normalize(session, policy, ctx.encoding.is_some());
     }
     let cache = &ctx.plan.cache;
     let mut overrides = CacheOptionOverrides::default();
@@ -58,10 +58,14 @@ pub(crate) fn enable(session: &mut Session, ctx: &mut Context) {
 }
 
 /// What tells no two responses of this route apart is taken out of the request: for the variant, and for the origin.
-fn normalize(session: &mut Session, policy: &CachePolicy) {
+/// An encoding that was agreed on stays as it is.
+fn normalize(session: &mut Session, policy: &CachePolicy, agreed: bool) {
     let changes = policy.key().normalize(&session.req_header().headers);
     let request = session.req_header_mut();
     for Change { name, value } in changes {
+        if agreed && name == ACCEPT_ENCODING {
+            continue;
+        }
         request.remove_header(&name);
         if let Some(value) = value
             && let Err(error) = request.insert_header(name, value)

@@ -20,7 +20,7 @@ use seawall_store::{OrWhole, Peek};
 
 use crate::context::{Context, Stored};
 use crate::part_index::{Fit, Part, Url, part_key, variance};
-use crate::phases::{invalidate, lookup, ranges};
+use crate::phases::{encode, invalidate, lookup, ranges};
 use crate::predictor::OfPart;
 
 /// A request that is answered with a part.
@@ -47,7 +47,7 @@ pub(crate) async fn plan(session: &Session, ctx: &mut Context) {
     let Some(route) = ctx.route.clone() else { return };
     let Some(policy) = route.cache.as_ref().filter(|policy| serves_parts(policy)) else { return };
     let head = session.req_header();
-    if ctx.purge || head.method != Method::GET {
+    if ctx.purge || head.method != Method::GET || !encode::may_ask_for_part(ctx) {
         return;
     }
     let Some(wanted) = Asked::of(&head.headers) else { return };

@@ -12,9 +12,10 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::{MultiRangeInfo, RangeType, Session};
 use seawall_caching::range::{self, RangeHead, Selection};
 use seawall_caching::{Request, Response};
+use seawall_compress::representation;
 
 use crate::context::{Context, Instead};
-use crate::phases::parts;
+use crate::phases::{encode, parts};
 
 /// Puts the head of the answer right and tells which bytes belong to it.
 pub(crate) fn cut(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Context) -> RangeType {
@@ -47,7 +48,8 @@ fn select(session: &mut Session, response: &mut ResponseHeader, ctx: &Context) -
                 response.insert_header(CONTENT_LENGTH, length)?;
             }
             let whole = Response { status: response.status, headers: &response.headers };
-            if let Some((name, value)) = range::advertise(&whole, complete).filter(|_| max_ranges(ctx) > 0) {
+            let has_ranges = max_ranges(ctx) > 0 && !representation::is_ours(&response.headers);
+            if let Some((name, value)) = range::advertise(&whole, complete).filter(|_| has_ranges) {
                 response.insert_header(name, value)?;
             }
             Ok(RangeType::None)
@@ -94,6 +96,9 @@ fn selection(
     ctx: &Context,
 ) -> Selection {
     let head = session.req_header();
+    if !encode::may_cut(&head.headers, &response.headers) {
+        return Selection::Whole;
+    }
     let request = Request { method: &head.method, headers: &head.headers, has_body: false };
     let whole = Response { status: response.status, headers: &response.headers };
     range::select(&request, &whole, complete, max_ranges(ctx), SystemTime::now())

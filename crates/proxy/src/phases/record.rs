@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use http::Version;
-use http::header::{HeaderMap, HeaderName, REFERER, USER_AGENT};
+use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, REFERER, USER_AGENT};
 use pingora_error::Error;
 use pingora_proxy::Session;
 use seawall_caching::status::CACHE_STATUS;
@@ -65,6 +65,7 @@ fn line(ctx: &Context) -> AccessRecord<'_> {
         tries: ctx.upstream.tries,
         cache: ctx.cache.result,
         cache_status: b"",
+        encoding: b"",
         referer: b"",
         user_agent: b"",
         error: ctx.error,
@@ -134,7 +135,8 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
     let name = local.filter(|local| local.as_inet().is_none()).map(ToString::to_string).unwrap_or_default();
     let listener =
         local.and_then(|local| local.as_inet()).map_or(Listener::Other(&name), |tcp| Listener::Tcp(*tcp));
-    let cache_status = downstream.response_written().map_or(&b""[..], |h| field(&h.headers, &CACHE_STATUS));
+    let sent =
+        |name: &HeaderName| downstream.response_written().map_or(&b""[..], |h| field(&h.headers, name));
     log.write(&AccessRecord {
         listener,
         method: request.method.as_str().as_bytes(),
@@ -146,7 +148,8 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
         duration,
         upstream_duration,
         upstream: upstream.as_ref().map_or("", |upstream| &upstream.name),
-        cache_status,
+        cache_status: sent(&CACHE_STATUS),
+        encoding: sent(&CONTENT_ENCODING),
         referer: field(&request.headers, &REFERER),
         user_agent: field(&request.headers, &USER_AGENT),
         ..line(ctx)

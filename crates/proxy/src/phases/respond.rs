@@ -13,6 +13,7 @@ use seawall_caching::directives::SURROGATE_CONTROL;
 use seawall_caching::status::{self, CACHE_STATUS};
 use seawall_caching::validation::{self, Outcome};
 use seawall_caching::{LifetimeSource, Request, Response, http_date};
+use seawall_compress::representation::UNCODED_ETAG;
 use seawall_guard::{ConnectionState, Phase, with_current_connection};
 use seawall_telemetry::CacheResult;
 
@@ -65,6 +66,7 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         response.insert_header(CACHE_STATUS, value)?;
         response.remove_header(&SURROGATE_CONTROL);
     }
+    response.remove_header(&UNCODED_ETAG);
     keep_date(response);
     end_with_connection(session, response, ctx);
     finish_header(session, response, ctx)

@@ -14,13 +14,14 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use seawall_caching::no_vary_search::SearchRule;
 use seawall_caching::{Admission, CachePolicy, Request, Response, Times, storability, validation};
+use seawall_compress::representation;
 use seawall_store::{Epoch, VariantLimit};
 use seawall_telemetry::metrics::UpstreamResult;
 use seawall_upstream::{Outcome, Reached};
 
 use crate::context::{Context, Stored};
 use crate::facts::Facts;
-use crate::phases::{lookup, parts, select};
+use crate::phases::{encode, lookup, parts, select};
 use crate::predictor::TROUBLE;
 use crate::upgrade;
 
@@ -62,7 +63,7 @@ pub(crate) fn received(
     if response.status == StatusCode::NOT_MODIFIED && session.cache.enabled() {
         // The end of the upstream's part: what follows comes from the store.
         ctx.upstream.took = ctx.upstream.began.map(|began| began.elapsed());
-        validated(session, response, ctx);
+        validated(session, response, ctx)?;
     }
     Ok(())
 }
@@ -94,16 +95,21 @@ const MERGED_BY_PINGORA: [HeaderName; 5] = [
 ];
 
 /// Keeps a 304 for the update of the stored response, if it speaks of that one (RFC 9111 §4.3.4).
-fn validated(session: &Session, response: &mut ResponseHeader, ctx: &mut Context) {
-    let Some(stored) = session.cache.maybe_cache_meta() else { return };
-    if validation::freshens(stored.headers(), &response.headers, SystemTime::now()) {
+fn validated(session: &Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    let Some(stored) = session.cache.maybe_cache_meta() else { return Ok(()) };
+    let known = representation::as_origin_knows(stored.headers());
+    let freshens = validation::freshens(&known, &response.headers, SystemTime::now());
+    // Also one that is dropped serves this request, with fields of this 304.
+    let allowed = encode::restate(stored.headers(), response)?;
+    if freshens && allowed {
         ctx.cache.not_modified = Some(Box::new(response.clone()));
-        return;
+        return Ok(());
     }
     ctx.cache.discard = true;
     for name in &MERGED_BY_PINGORA {
         response.remove_header(name);
     }
+    Ok(())
 }
 
 /// RFC 9112 §6.1: no coding but chunked was asked for. Pingora would pass on what another has made of the content as if

@@ -65,7 +65,10 @@ fn summary(settings: &Settings, file: &str) -> String {
         let also = if site.default { "  (and every unknown host)" } else { "" };
         let _ = writeln!(text, "  {}: {}{also}", site_name(site, i), hosts.join(", "));
         for route in &site.routes {
-            let _ = writeln!(text, "    {} -> {}", route.label(), action(route));
+            let compress = route.compress.as_deref().or(settings.compress.as_deref());
+            let compressed = compress.is_some_and(|compress| compress.enabled) && route.upstream.is_some();
+            let more = if compressed { ", compressed" } else { "" };
+            let _ = writeln!(text, "    {} -> {}{more}", route.label(), action(route));
         }
     }
     if let Ok(limit) = seawall_guard::raise_file_limit()

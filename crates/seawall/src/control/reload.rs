@@ -117,6 +117,7 @@ impl Node {
         }
         self.gate.set_limits(&built.plan.limits);
         self.front.set_limits(&built.plan.limits);
+        self.metrics.compression().set_capacity(built.plan.limits.compression_memory);
         let generation = built.plan.generation;
         self.live.plan.store(Arc::new(built.plan));
         self.upstreams.send_replace(Arc::new(built.upstreams));

@@ -48,6 +48,7 @@ pub(super) fn json(out: &mut Vec<u8>, clock: &mut Clock, record: &AccessRecord<'
     }
     object.text("cache", record.cache.label().as_bytes());
     object.text("cache_status", record.cache_status);
+    object.text("encoding", record.encoding);
     object.text("referer", record.referer);
     object.text("user_agent", record.user_agent);
     object.text("error", record.error.as_bytes());

@@ -53,6 +53,8 @@ pub struct AccessRecord<'a> {
     pub cache: CacheResult,
     /// The `Cache-Status` sent.
     pub cache_status: &'a [u8],
+    /// The `Content-Encoding` sent.
+    pub encoding: &'a [u8],
     /// The `Referer` received.
     pub referer: &'a [u8],
     /// The `User-Agent` received.
@@ -95,6 +97,7 @@ impl Default for AccessRecord<'_> {
             tries: 0,
             cache: CacheResult::None,
             cache_status: b"",
+            encoding: b"",
             referer: b"",
             user_agent: b"",
             error: "",

@@ -66,6 +66,7 @@ fn full() -> AccessRecord<'static> {
         tries: 2,
         cache: CacheResult::Miss,
         cache_status: b"seawall; fwd=uri-miss; stored",
+        encoding: b"br",
         referer: b"https://example.net/",
         user_agent: b"curl/8",
         error: "none",
@@ -88,7 +89,7 @@ fn a_full_json_line() {
         r#""scheme":"https","host":"example.com","method":"GET","uri":"/a?b=\"c\"","protocol":"HTTP/2","status":200,"#,
         r#""bytes_sent":1024,"bytes_received":7,"duration":0.001250,"upstream_duration":0.000900,"ttfb":0.001000,"#,
         r#""site":"main","route":"/a","upstream":"app","server":"10.0.0.1:80","tries":2,"cache":"miss","#,
-        r#""cache_status":"seawall; fwd=uri-miss; stored","referer":"https://example.net/","user_agent":"curl/8","#,
+        r#""cache_status":"seawall; fwd=uri-miss; stored","encoding":"br","referer":"https://example.net/","user_agent":"curl/8","#,
         r#""error":"none"}"#,
         "\n"
     );

@@ -8,6 +8,7 @@
 //! State that other crates keep (pools, store, certificates) is asked for at a scrape through the source traits.
 
 mod app;
+mod compression;
 mod config;
 mod control;
 mod disks;
@@ -30,6 +31,7 @@ use std::time::{Duration, SystemTime};
 use prometheus::{Registry, TextEncoder};
 
 pub use app::MetricsApp;
+pub use compression::{CompressionMetrics, CompressionSample};
 pub use config::BuildInfo;
 pub use control::ReadinessSource;
 pub use family::FamilyInfo;
@@ -65,6 +67,7 @@ struct Shared {
     upstreams: Table<String, UpstreamMetrics>,
     refused: ReasonCounter,
     uncacheable: ReasonCounter,
+    compression: CompressionMetrics,
     in_flight: Striped<AtomicI64>,
     tunnels: Striped<AtomicI64>,
     tunnels_idle: AtomicU64,
@@ -100,13 +103,14 @@ static SUPPRESSED: Spec<0> = Spec::counter(
 type GroupPlan = (fn() -> Specs, fn(&Shared, &mut Families));
 
 /// Each becomes a collector of the registry.
-static GROUPS: [GroupPlan; 8] = [
+static GROUPS: [GroupPlan; 9] = [
     (route::specs, |shared, out| route::read(&shared.routes.all(), out)),
     (listener::specs, |shared, out| listener::read(&shared.listeners.all(), out)),
     (upstream::specs, |shared, out| upstream::read(&shared.upstreams.all(), out)),
     (sources::specs, |shared, out| sources::read(&shared.sources, out)),
     (config::specs, |shared, out| config::read(&shared.config, out)),
     (control::specs, |shared, out| control::read(&shared.control, out)),
+    (compression::specs, |shared, out| compression::read(&shared.compression, out)),
     (process::specs, |shared, out| process::read(shared.started, out)),
     (
         || vec![&IN_FLIGHT, &TUNNELS, &TUNNELS_IDLE, &REFUSED, &UNCACHEABLE, &SUPPRESSED],
@@ -136,6 +140,7 @@ impl Metrics {
             upstreams: Table::default(),
             refused: ReasonCounter::default(),
             uncacheable: ReasonCounter::default(),
+            compression: CompressionMetrics::new(),
             in_flight: Striped::default(),
             tunnels: Striped::default(),
             tunnels_idle: AtomicU64::new(0),
@@ -184,6 +189,12 @@ impl Metrics {
     #[must_use]
     pub fn uncacheable(&self) -> &ReasonCounter {
         &self.shared.uncacheable
+    }
+
+    /// What is counted about compression.
+    #[must_use]
+    pub fn compression(&self) -> &CompressionMetrics {
+        &self.shared.compression
     }
 
     /// Counts a request as running; pair it with [`Self::request_ended`], on any thread.

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use http::Method;
+use seawall_compress::Coding;
 use seawall_guard::Limits;
 use seawall_proxy::{Action, Forwarding, RoutePlan, SitePlan};
 use seawall_routing::{Captures, Outcome, Redirect, RequestParts, Router};
@@ -144,6 +145,10 @@ fn describe(
             let target = cache::describe(&mut kept, route, rule, request, target);
             server::describe(text, upstream, request, &target);
             text.push_str(&kept);
+            if let Some(policy) = &route.compress {
+                let coding = policy.choose(&request.headers).map_or("identity", Coding::token);
+                let _ = writeln!(text, "compress  {coding}, by Accept-Encoding, of what may be compressed");
+            }
         }
     }
 }
