@@ -1,6 +1,7 @@
 //! Compression (`compress` on a route), over both versions of HTTP on both sides.
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
+mod disk;
 mod purged;
 mod ranges;
 mod stored;
