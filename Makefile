@@ -101,10 +101,11 @@ bench: build ## CPU per request beside nginx, HAProxy and Varnish in one run
 
 .PHONY: hit-ratio
 hit-ratio: setup ## hit ratios of the store beside other algorithms, on made traces
-	cargo build --release --locked -p seawall-simulator
+	cargo build --locked --workspace --bin seawall-simulator \
+	  --config 'profile.dev.package.seawall-store.opt-level=3' --config 'profile.dev.package.seawall-simulator.opt-level=3'
 	@[ -x target/bench-venv/bin/python ] || python3 -m venv target/bench-venv
 	@target/bench-venv/bin/python -c 'import libcachesim' 2>/dev/null || target/bench-venv/bin/pip install -q libcachesim==0.3.5
-	target/bench-venv/bin/python benchmarks/hit_ratio.py --simulator target/release/seawall-simulator
+	target/bench-venv/bin/python benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator
 
 .PHONY: clean
 clean: ## remove everything built

@@ -5,7 +5,7 @@ The simulator runs the store's real code without I/O and writes each trace; libC
 same file, with the same room: LRU, the reference S3-FIFO, and Belady's algorithm, which knows the future. Belady's
 choice is best for objects of one size; `BeladySize` also looks at sizes, which wins more hits and fewer bytes.
 
-    python3 benchmarks/hit_ratio.py --simulator target/release/seawall-simulator
+    python3 benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator
 """
 
 import argparse
@@ -42,7 +42,7 @@ def other(name, trace, size):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--simulator", required=True, help="the release binary")
+    parser.add_argument("--simulator", required=True, help="the binary; `make hit-ratio` builds it")
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--shares", default="0.01,0.05,0.1", help="cache sizes as shares of all distinct bytes")
     parser.add_argument("--seed", type=int, default=1)
