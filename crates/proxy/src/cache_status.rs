@@ -59,7 +59,11 @@ fn handling(facts: &CacheFacts, phase: CachePhase, sent: StatusCode) -> Handling
 
 /// Why a request waited: what was stored when it came is not known any more, except that a variant was missing.
 fn shared_reason(facts: &CacheFacts) -> ForwardReason {
-    if facts.vary_missed { ForwardReason::VaryMiss } else { ForwardReason::Miss }
+    match facts {
+        _ if facts.stands_in => ForwardReason::Stale,
+        _ if facts.vary_missed => ForwardReason::VaryMiss,
+        _ => ForwardReason::Miss,
+    }
 }
 
 fn reason(facts: &CacheFacts, phase: CachePhase) -> ForwardReason {
@@ -94,6 +98,7 @@ fn detail(facts: &CacheFacts, phase: CachePhase) -> Option<&'static str> {
     match (facts.stored, phase) {
         (_, CachePhase::StaleUpdating) => Some("stale-while-revalidate"),
         (_, CachePhase::Stale) if facts.asked => Some("stale-if-error"),
+        (_, CachePhase::Hit) if facts.stands_in => Some("stale-if-error"),
         (Stored::No(reason), _) => Some(reason),
         (_, CachePhase::Disabled(reason)) if facts.bypass.is_none() => disabled(reason),
         (_, CachePhase::Bypass) => Some("uncacheable"),
@@ -193,6 +198,17 @@ mod tests {
             said(&facts, CachePhase::Stale, 200),
             "seawall; fwd=stale; fwd-status=503; ttl=-3; detail=stale-if-error"
         );
+    }
+
+    #[test]
+    fn who_waited_for_a_failure_shares_it() {
+        let waited = CacheFacts { stands_in: true, collapsed: true, ttl: Some(-3), ..CacheFacts::default() };
+        assert_eq!(
+            said(&waited, CachePhase::Hit, 200),
+            "seawall; fwd=stale; collapsed; ttl=-3; detail=stale-if-error"
+        );
+        let just_came = CacheFacts { collapsed: false, ..waited };
+        assert_eq!(said(&just_came, CachePhase::Hit, 200), "seawall; hit; ttl=-3; detail=stale-if-error");
     }
 
     #[test]

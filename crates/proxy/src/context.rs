@@ -84,6 +84,8 @@ pub(crate) struct CacheFacts {
     pub(crate) partial: bool,
     /// What was found was stale.
     pub(crate) stale_found: bool,
+    /// It stands in for an origin that failed another request while this one was under way.
+    pub(crate) stands_in: bool,
     /// The key is remembered as one whose responses are not stored.
     pub(crate) predicted: bool,
     /// The request's own directives sent it past a fresh response.

@@ -36,6 +36,7 @@ mod purge;
 mod request_id;
 mod search;
 mod service;
+mod trouble;
 mod upgrade;
 
 pub use collapse::Collapse;

@@ -13,11 +13,11 @@ const OF_ONE_ANSWER: [&str; 5] =
     ["status", "content-range", "partial-vary", "part-too-large", "not-modified-mismatch"];
 
 /// The reason not to store a failure of the origin while something is stored that could stand in for it.
-pub(crate) const TROUBLE: &str = "origin-trouble";
+pub(crate) const OF_ONE_MOMENT: &str = "origin-trouble";
 
 /// What speaks of one request, or of one moment, and not of the key.
 fn is_passing(reason: &'static str) -> bool {
-    reason == TROUBLE || speaks_of_the_request(reason)
+    reason == OF_ONE_MOMENT || speaks_of_the_request(reason)
 }
 
 /// Pingora's predictor, which knows primary keys only, with a name of its own for the parts of a URL: a whole that is
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn what_passes_is_not_remembered() {
         let (known, (whole, _)) = (Uncacheable::<1>::new(10), keys());
-        for reason in [TROUBLE, "authorization", "request-no-store", "status"] {
+        for reason in [OF_ONE_MOMENT, "authorization", "request-no-store", "status"] {
             assert_eq!(known.mark_uncacheable(&whole, NoCacheReason::Custom(reason)), None, "{reason}");
             assert!(known.cacheable_prediction(&whole), "{reason}");
         }

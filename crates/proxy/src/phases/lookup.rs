@@ -22,6 +22,7 @@ use crate::collapse;
 use crate::context::Context;
 use crate::facts::Facts;
 use crate::phases::parts;
+use crate::trouble::{Failing, Trouble};
 
 /// The facts of a stored response.
 pub(crate) fn facts(meta: &CacheMeta) -> Option<&Arc<Facts>> {
@@ -165,6 +166,14 @@ pub(crate) fn judge(meta: &CacheMeta, fresh: bool, ctx: &mut Context) -> Option<
     // A response was found: whatever other variants there are, this request has its own.
     ctx.cache.vary_missed = false;
     ctx.cache.stale_found = !fresh;
+    if let Some(verdict) = demanded(meta, fresh, ctx) {
+        return Some(verdict);
+    }
+    ctx.cache.stands_in = !fresh && stands_in(meta, ctx);
+    ctx.cache.stands_in.then_some(ForcedFreshness::ForceFresh)
+}
+
+fn demanded(meta: &CacheMeta, fresh: bool, ctx: &mut Context) -> Option<ForcedFreshness> {
     let demand = ctx.cache.terms.demand?;
     let facts = facts(meta)?;
     let immutable = fresh && ResponseDirectives::effective(meta.headers()).immutable;
@@ -183,6 +192,24 @@ pub(crate) fn judge(meta: &CacheMeta, fresh: bool, ctx: &mut Context) -> Option<
     }
 }
 
+/// Whether the origin failed since this request came, and this stale response stood in for it: then it does so for this
+/// request too, which has waited for the same answer.
+fn stands_in(meta: &CacheMeta, ctx: &Context) -> bool {
+    let trouble = meta.extensions().get::<Arc<Trouble>>().filter(|_| !ctx.refresh);
+    let failing = trouble.and_then(|trouble| trouble.since(ctx.started));
+    failing.is_some_and(|failing| covers(meta, failing))
+}
+
+/// Whether a stale response may still stand in for an origin that fails so.
+fn covers(meta: &CacheMeta, failing: Failing) -> bool {
+    let windows = facts(meta).map_or_else(StaleWindows::default, |facts| facts.stale);
+    let window = match failing {
+        Failing::Answered => windows.if_error,
+        Failing::Disconnected => windows.if_error.max(windows.if_disconnected),
+    };
+    SystemTime::now().duration_since(meta.fresh_until()).unwrap_or_default() <= window
+}
+
 /// Whether a stale response is served: while it is refreshed (no error), or in place of a failure.
 ///
 /// Pingora has compared the wider of the windows; which failure is covered by which is decided here.
@@ -191,11 +218,13 @@ pub(crate) fn serve_stale(session: &Session, ctx: &mut Context, error: Option<&E
         None => !ctx.refresh,
         Some(error) if *error.esource() != ErrorSource::Upstream => false,
         Some(error) => session.cache.maybe_cache_meta().is_some_and(|meta| {
-            let window = facts(meta).map_or_else(StaleWindows::default, |facts| facts.stale);
             let answered = matches!(error.etype(), ErrorType::HTTPStatus(_)) && ctx.error != "no_server";
-            let window = if answered { window.if_error } else { window.if_error.max(window.if_disconnected) };
-            let staleness = SystemTime::now().duration_since(meta.fresh_until()).unwrap_or_default();
-            staleness <= window
+            let failing = if answered { Failing::Answered } else { Failing::Disconnected };
+            let covered = covers(meta, failing);
+            if covered && let Some(trouble) = meta.extensions().get::<Arc<Trouble>>() {
+                trouble.note(failing);
+            }
+            covered
         }),
     };
     if serve {

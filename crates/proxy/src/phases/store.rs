@@ -22,7 +22,8 @@ use seawall_upstream::{Outcome, Reached};
 use crate::context::{Context, Stored};
 use crate::facts::Facts;
 use crate::phases::{encode, lookup, parts, select};
-use crate::predictor::TROUBLE;
+use crate::predictor::OF_ONE_MOMENT;
+use crate::trouble::Trouble;
 use crate::upgrade;
 
 /// Fields of one connection (RFC 9110 §7.6.1). `Transfer-Encoding` is the framing layer's.
@@ -218,7 +219,7 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
             ctx.cache.stored = Stored::No(reason.as_str());
             ctx.cache.discard |= revalidated;
             ctx.plan.metrics.uncacheable().inc(reason.as_str());
-            let remembered = if stands_in(session, &answer, ctx) { TROUBLE } else { reason.as_str() };
+            let remembered = if stands_in(session, &answer, ctx) { OF_ONE_MOMENT } else { reason.as_str() };
             return RespCacheable::Uncacheable(NoCacheReason::Custom(remembered));
         }
     };
@@ -279,6 +280,7 @@ pub(crate) fn meta(
     let facts =
         Facts { freshness: admission.freshness, stale: admission.stale, vary: admission.vary, search };
     meta.extensions_mut().insert(Arc::new(facts));
+    meta.extensions_mut().insert(Arc::new(Trouble::default()));
     if let Some(limit) = policy.max_variants() {
         meta.extensions_mut().insert(VariantLimit(limit));
     }

@@ -1,10 +1,10 @@
 //! stale-if-error: an old answer is better than none, for as long as the origin allows.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
-use seawall_testkit::{Call, Origin, Port, Reply, Response, Seawall, eventually, get, request};
+use seawall_testkit::{Call, Gate, Origin, Port, Reply, Response, Seawall, eventually, get, request};
 
 use crate::rig::{site, wait_up};
 
@@ -159,6 +159,41 @@ fn a_failure_that_is_told_does_not_hide_what_is_stored() {
     failing.origin.stop();
     assert!(is_stale(&ask(&seawall)));
     assert!(is_stale(&ask(&seawall)));
+}
+
+/// Who waits for a fetch shares its failure: all are served what is stored, and the origin is asked once.
+#[test]
+fn a_crowd_is_covered_as_one_client_is() {
+    const CLIENTS: usize = 30;
+    for failure in [Reply::new(503), Reply::raw("").close()] {
+        let gate = Gate::new();
+        let held = gate.clone();
+        let first = AtomicBool::new(true);
+        let origin = Origin::h1(move |_| {
+            if first.swap(false, Ordering::SeqCst) {
+                Reply::ok("good").headers(&[("cache-control", OPEN), ("age", "15")])
+            } else {
+                failure.clone().hold(&held)
+            }
+        });
+        let seawall = site(&format!("'{}'", origin.addr()), "retries: { attempts: 0 }", "cache: on").start();
+        assert_eq!(ask(&seawall).text(), "good");
+        let crowd: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let address = seawall.addr(0).to_owned();
+                std::thread::spawn(move || get(address, "example.com", "/", &[]))
+            })
+            .collect();
+        seawall.wait_metric("seawall_http_requests_in_flight", &[], CLIENTS as f64);
+        gate.open();
+        for client in crowd {
+            let response = client.join().unwrap();
+            let status = response.header("cache-status").unwrap_or_default();
+            assert_eq!((response.status, response.text().as_str()), (200, "good"), "{status}");
+            assert!(status.contains("ttl=-") && status.contains("detail=stale-if-error"), "{status}");
+        }
+        assert!(origin.count() <= 3, "{} fetches", origin.count());
+    }
 }
 
 #[test]
