@@ -408,3 +408,30 @@ fn a_reopen_in_the_middle_of_a_line_repeats_it_whole() {
     seen.extend(ids(&fs::read_to_string(&path).unwrap()));
     assert_eq!(seen, (0..LINES).collect::<Vec<_>>());
 }
+
+#[test]
+fn two_processes_on_one_pipe_tear_no_line() {
+    const LINES: u64 = 5_000;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, mut reader) = pipe(folder.path());
+    let logs = [AccessLog::new(&settings(&path)).unwrap(), AccessLog::new(&settings(&path)).unwrap()];
+    let mut read = Vec::new();
+    std::thread::scope(|scope| {
+        for (half, log) in logs.iter().enumerate() {
+            scope.spawn(move || {
+                (0..LINES).for_each(|i| log.write(&numbered(&(i * 2 + half as u64).to_string())));
+            });
+        }
+        // The pipe is full most of the time, and both writers wait for room in it.
+        let mut little = [0; 3000];
+        while memchr::memchr_iter(b'\n', &read).count() < 2 * LINES as usize {
+            match reader.read(&mut little) {
+                Ok(count) => read.extend_from_slice(&little[..count]),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+            }
+        }
+    });
+    let mut numbers = ids(&String::from_utf8(read).unwrap());
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..2 * LINES).collect::<Vec<_>>());
+}

@@ -13,12 +13,15 @@ use super::sink::Target;
 const RETRY: Duration = Duration::from_secs(1);
 /// The same for a pipe that is merely full.
 const SOON: Duration = Duration::from_millis(10);
+/// What a pipe takes whole or not at all (`PIPE_BUF`, pipe(7)).
+const WHOLE: usize = 4096;
 
 /// The writer's side of an access log.
 pub(super) struct Writer {
     buffer: Arc<Buffer>,
     target: Target,
     file: File,
+    is_file: bool,
     flush: Duration,
     /// Whether the last write failed, so that a long failure is told once.
     failing: bool,
@@ -26,7 +29,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(buffer: Arc<Buffer>, target: Target, file: File, flush: Duration) -> Self {
-        Self { buffer, target, file, flush, failing: false }
+        Self { buffer, target, is_file: is_file(&file), file, flush, failing: false }
     }
 
     /// Writes until told to stop.
@@ -52,7 +55,7 @@ impl Writer {
     fn write(&mut self, lines: &[u8]) {
         let mut at = 0;
         while at < lines.len() {
-            let error = match self.file.write(&lines[at..]) {
+            let error = match self.file.write(&lines[at..at + self.piece(&lines[at..])]) {
                 Ok(0) => ErrorKind::WriteZero.into(),
                 Ok(count) => {
                     self.count_lines(&lines[at..at + count]);
@@ -76,6 +79,16 @@ impl Writer {
                 return;
             }
         }
+    }
+
+    /// How many bytes to write at once. A pipe may have another writer, the process before or after an upgrade: whole lines that
+    /// it takes whole are not torn by those of the other. A file takes any number without.
+    fn piece(&self, left: &[u8]) -> usize {
+        if self.is_file {
+            return left.len();
+        }
+        let most = &left[..left.len().min(WHOLE)];
+        memchr::memrchr(b'\n', most).or_else(|| memchr::memchr(b'\n', left)).map_or(left.len(), |end| end + 1)
     }
 
     fn count_lines(&self, written: &[u8]) {
@@ -111,6 +124,7 @@ impl Writer {
     fn reopen(&mut self) {
         match self.target.open() {
             Ok(file) => {
+                self.is_file = is_file(&file);
                 self.file = file;
                 self.buffer.counters.reopened.fetch_add(1, Ordering::Relaxed);
                 log::info!("opened the access log {} anew", self.target);
@@ -124,6 +138,10 @@ impl Writer {
             }
         }
     }
+}
+
+fn is_file(file: &File) -> bool {
+    file.metadata().is_ok_and(|meta| meta.is_file())
 }
 
 fn line_ends(bytes: &[u8]) -> u64 {
