@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, header};
 use pingora_http::{RequestHeader, ResponseHeader};
 use schemars::JsonSchema;
 use seawall_config::{Diagnostics, Path};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 #[cfg(test)]
 mod tests;
@@ -17,11 +17,25 @@ mod tests;
 #[serde(deny_unknown_fields, default)]
 pub struct HeaderOps {
     /// Fields that get exactly this value, whatever they had.
+    #[serde(serialize_with = "masked")]
     pub set: BTreeMap<String, String>,
     /// Fields that get this value beside the ones they have.
+    #[serde(serialize_with = "masked")]
     pub add: BTreeMap<String, String>,
     /// Fields that are taken away.
     pub remove: Vec<String>,
+}
+
+/// Parts of the names of fields whose values let somebody in: those are not printed.
+const CREDENTIALS: [&str; 9] =
+    ["authorization", "cookie", "token", "secret", "password", "credential", "api-key", "apikey", "auth-"];
+
+fn masked<S: Serializer>(fields: &BTreeMap<String, String>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(fields.iter().map(|(name, value)| {
+        let lower = name.to_ascii_lowercase();
+        let secret = CREDENTIALS.iter().any(|part| lower.contains(part));
+        (name, if secret { "***" } else { value })
+    }))
 }
 
 /// What header fields belong to.

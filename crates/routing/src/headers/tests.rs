@@ -128,3 +128,15 @@ fn check_finds_all_with_their_places() {
     );
     assert!(serde_yaml::from_str::<HeaderOps>("{sett: {}}").is_err());
 }
+
+#[test]
+fn credentials_are_not_printed() {
+    let given = ops(
+        "{set: {authorization: a1, X-Auth-Key: a2, cache-control: plain}, add: {Set-Cookie: a3, x-api-key: a4, x-csrf-token: a5}}",
+    );
+    let text = serde_yaml::to_string(&given).unwrap();
+    for secret in ["a1", "a2", "a3", "a4", "a5"] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+    assert!(text.contains("plain") && text.matches("***").count() == 5, "{text}");
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use seawall_config::Severity;
+use seawall_config::{Path, Severity};
 
 use super::{Failure, print};
 use crate::cli::CheckArgs;
@@ -12,7 +12,8 @@ use crate::settings::{RouteSettings, Settings};
 
 /// Checks a file. Errors (and with `--strict` warnings) make it fail.
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
-    let loaded = Loaded::read(&args.file.config);
+    let mut loaded = Loaded::read(&args.file.config);
+    warn_of_descriptors(&mut loaded);
     let report = loaded.report();
     let Some(settings) = loaded.sound() else { return Err(Failure::text(report)) };
     if args.strict && loaded.diagnostics.count(Severity::Warning) > 0 {
@@ -71,12 +72,16 @@ fn summary(settings: &Settings, file: &str) -> String {
             let _ = writeln!(text, "    {} -> {}{more}", route.label(), action(route));
         }
     }
-    if let Ok(limit) = seawall_guard::raise_file_limit()
-        && let Some(complaint) = crate::resources::complaint(settings, limit)
-    {
-        let _ = writeln!(text, "\nwarning: {complaint}");
-    }
     text
+}
+
+/// What the file asks for and this machine, or whoever asks on it, has not.
+fn warn_of_descriptors(loaded: &mut Loaded) {
+    let Ok(limit) = seawall_guard::raise_file_limit() else { return };
+    if let Some(complaint) = loaded.sound().and_then(|settings| crate::resources::complaint(settings, limit))
+    {
+        loaded.diagnostics.warning(&Path::root().key("limits").key("max_connections"), complaint);
+    }
 }
 
 fn action(route: &RouteSettings) -> String {
