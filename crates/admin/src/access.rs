@@ -29,6 +29,12 @@ impl Access {
         Ok(Self { token: settings.read_token()?, hosts: (!unix).then_some(hosts) })
     }
 
+    /// For a connection that only one known process can be at the other end of.
+    #[must_use]
+    pub fn private() -> Self {
+        Self { token: None, hosts: None }
+    }
+
     /// Refuses what a browser sends, and what is asked for by a name that is not ours (DNS rebinding).
     ///
     /// # Errors

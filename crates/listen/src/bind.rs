@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -13,7 +12,7 @@ use seawall_guard::{AccessSettings, AddressRules};
 use seawall_tls::{TlsAcceptor, TlsError, TlsSettings};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::unix::{self, SocketFile};
+use crate::unix::{self, FileOwner, SocketFile};
 use crate::{ListenAddress, ListenerSettings};
 
 /// Why a listener cannot be opened.
@@ -84,7 +83,7 @@ pub struct ListenerControl {
     access: Arc<ArcSwap<AddressRules>>,
     /// Kept to be handed over: closed with the listener, or clients would wait for nobody.
     socket: Arc<Mutex<Option<OwnedFd>>>,
-    file_kept: Option<Arc<AtomicBool>>,
+    file: Option<Arc<FileOwner>>,
 }
 
 impl ListenerControl {
@@ -97,12 +96,21 @@ impl ListenerControl {
     }
 
     /// Lets go of the socket; the door closes its own. With `successor` another process listens on it, and the file
-    /// of a unix socket stays.
+    /// of a unix socket stays; else it is gone when this returns.
     pub fn let_go(&self, successor: bool) {
-        if let Some(kept) = &self.file_kept {
-            kept.store(successor, Ordering::Relaxed);
+        match &self.file {
+            Some(file) if successor => file.leave(),
+            Some(file) => file.remove(),
+            None => {}
         }
         self.socket.lock().take();
+    }
+
+    /// Takes the file of a unix socket that was handed over for its own: the process before has left it.
+    pub fn claim(&self) {
+        if let Some(file) = &self.file {
+            file.claim();
+        }
     }
 
     /// The address as it was configured.
@@ -192,9 +200,9 @@ impl BoundListener {
     /// A handle on what can change while it listens.
     #[must_use]
     pub fn control(&self) -> ListenerControl {
-        let (socket, file_kept) = match &self.socket {
+        let (socket, file) = match &self.socket {
             ListenSocket::Tcp(listener) => (listener.as_fd().try_clone_to_owned(), None),
-            ListenSocket::Unix(listener, file) => (listener.as_fd().try_clone_to_owned(), Some(file.kept())),
+            ListenSocket::Unix(listener, file) => (listener.as_fd().try_clone_to_owned(), Some(file.owner())),
         };
         if let Err(error) = &socket {
             log::warn!("the socket of {} cannot be handed over later: {error}", self.name);
@@ -204,7 +212,7 @@ impl BoundListener {
             tls: self.tls.clone(),
             access: Arc::clone(&self.access),
             socket: Arc::new(Mutex::new(socket.ok())),
-            file_kept,
+            file,
         }
     }
 
@@ -263,7 +271,7 @@ fn adopted(settings: &ListenerSettings, socket: OwnedFd) -> io::Result<ListenSoc
                 return Err(wrong());
             }
             socket.listen(backlog(settings))?;
-            let file = SocketFile::of(path)?;
+            let file = SocketFile::adopted(path)?;
             Ok(ListenSocket::Unix(OwnedFd::from(socket).into(), file))
         }
         ListenAddress::Tcp(_) | ListenAddress::AnyAddress(_) => {

@@ -12,33 +12,65 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::FileMode;
 
-/// The file of a unix socket; removed when dropped, unless another process has put its own there meanwhile.
+/// The file of a unix socket; removed when dropped, if it is ours.
 #[derive(Debug)]
-pub(crate) struct SocketFile {
+pub(crate) struct SocketFile(Arc<FileOwner>);
+
+/// Whether a socket's file is to be removed, and by whom.
+#[derive(Debug)]
+pub(crate) struct FileOwner {
     path: PathBuf,
     identity: (u64, u64),
-    kept: Arc<AtomicBool>,
+    ours: AtomicBool,
 }
 
 impl SocketFile {
+    /// The file of a socket that this process made.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_owned(), identity: identity(path)?, kept: Arc::default() })
+        Self::owned(path, true)
     }
 
-    /// Set to true, it lets the file stay: another process listens there with the same socket.
-    pub(crate) fn kept(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.kept)
+    /// The file of a socket that another process handed over: it stays that one's until [`FileOwner::claim`], whatever becomes
+    /// of this process.
+    pub(crate) fn adopted(path: &Path) -> io::Result<Self> {
+        Self::owned(path, false)
+    }
+
+    fn owned(path: &Path, ours: bool) -> io::Result<Self> {
+        let owner = FileOwner { path: path.to_owned(), identity: identity(path)?, ours: ours.into() };
+        Ok(Self(Arc::new(owner)))
+    }
+
+    pub(crate) fn owner(&self) -> Arc<FileOwner> {
+        Arc::clone(&self.0)
     }
 }
 
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if !self.kept.load(Ordering::Relaxed)
+impl FileOwner {
+    /// From now on it is ours.
+    pub(crate) fn claim(&self) {
+        self.ours.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on it is another process's, which listens there with the same socket.
+    pub(crate) fn leave(&self) {
+        self.ours.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes it away once, if it is ours and another process has not put its own there.
+    pub(crate) fn remove(&self) {
+        if self.ours.swap(false, Ordering::Relaxed)
             && identity(&self.path).is_ok_and(|now| now == self.identity)
             && let Err(error) = fs::remove_file(&self.path)
         {
             log::warn!("cannot remove socket {}: {error}", self.path.display());
         }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        self.0.remove();
     }
 }
 
@@ -76,7 +108,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::listen;
+    use super::{SocketFile, listen};
     use crate::{BoundListener, FileMode, ListenAddress, ListenerSettings};
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
@@ -134,6 +166,28 @@ mod tests {
         let settings = ListenerSettings::new(ListenAddress::Unix(folder.path().join("no/a.sock")));
         let error = BoundListener::bind(&settings).unwrap_err().to_string();
         assert!(error.ends_with("its folder does not exist — create it first"), "{error}");
+    }
+
+    #[test]
+    fn a_socket_that_was_handed_over_is_removed_only_once_claimed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sock");
+        let (_listener, file) = listen(&path, FileMode::default(), 16).unwrap();
+        // A successor that comes to nothing.
+        drop(SocketFile::adopted(&path).unwrap());
+        assert!(path.exists());
+        // One that takes over; the process before leaves.
+        let adopted = SocketFile::adopted(&path).unwrap();
+        file.owner().leave();
+        adopted.owner().claim();
+        drop(file);
+        assert!(path.exists());
+        adopted.owner().remove();
+        assert!(!path.exists());
+        // Somebody else's by then.
+        fs::write(&path, "").unwrap();
+        drop(adopted);
+        assert!(path.exists());
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(crate) enum Command {
     /// Take a response out of the cache of a running Seawall
     Purge(PurgeArgs),
     /// Have a running Seawall read its configuration anew; exits with 1 when it is refused
-    Reload(RemoteArgs),
+    Reload(ReloadArgs),
     /// Exchange a running Seawall for the binary and the configuration on disk, without dropping a request
     Upgrade(RemoteArgs),
     /// End a running Seawall, after its requests
@@ -122,6 +122,16 @@ pub(crate) struct RemoteArgs {
     /// Print the answer as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `seawall reload`.
+#[derive(Debug, Args)]
+pub(crate) struct ReloadArgs {
+    /// Upgrade when a reload does not do: when another binary is in place, or the file has changes that wait for an upgrade
+    #[arg(long)]
+    pub(crate) upgrade_if_needed: bool,
+    #[command(flatten)]
+    pub(crate) remote: RemoteArgs,
 }
 
 /// `seawall pools`.

@@ -17,6 +17,7 @@ use seawall_listen::Door;
 use seawall_proxy::Seawall;
 use tokio::sync::watch;
 
+use crate::handover::Health;
 use crate::observe::OpenConnections;
 
 /// How long idle HTTP/1 connections stay once the process drains. Their clients may be about to send: they get their
@@ -142,15 +143,25 @@ pub(crate) struct Draining<A> {
     pub(crate) door: Door<A>,
     pub(crate) open: watch::Receiver<bool>,
     pub(crate) draining: watch::Receiver<bool>,
+    /// Answers for the process while the door is closed.
+    pub(crate) health: Option<Health>,
 }
 
 #[async_trait]
 impl<A: ServerApp + Send + Sync + 'static> Service for Draining<A> {
     async fn start_service(&mut self, fds: Option<ListenFds>, _: ShutdownWatch, per_listener: usize) {
-        // A sender that is gone will never open it: then the process is about to end.
-        if self.open.wait_for(|open| *open).await.is_err() {
-            return;
+        let answering = async {
+            match &mut self.health {
+                Some(health) => health.answer(&self.draining).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // A sender that is gone will never open it: then the process is about to end.
+            opened = self.open.wait_for(|open| *open) => if opened.is_err() { return },
+            () = answering => {}
         }
+        self.health = None;
         Service::start_service(&mut self.door, fds, self.draining.clone(), per_listener).await;
     }
     fn name(&self) -> &str {

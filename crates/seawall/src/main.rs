@@ -11,6 +11,7 @@ mod load;
 mod notify;
 mod observe;
 mod plan;
+mod program;
 mod resources;
 mod scrape;
 mod server;

@@ -52,7 +52,8 @@ impl Notifier {
 
     /// Another process is the main one from now on.
     pub(crate) fn succeeded(&self, pid: u32) {
-        self.say(&format!("MAINPID={pid}\nREADY=1\nSTATUS=serving\n"));
+        // What the new one has said so far was not heard from it: the dog is fed for it, too.
+        self.say(&format!("MAINPID={pid}\nREADY=1\nWATCHDOG=1\nSTATUS=serving\n"));
     }
 
     pub(crate) fn stopping(&self) {

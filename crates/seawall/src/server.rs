@@ -1,7 +1,7 @@
 //! The running process: services, signals, shutdown.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,17 +17,17 @@ use seawall_proxy::Seawall;
 use seawall_telemetry::metrics::{BuildInfo, Metrics, ReadinessSource};
 use seawall_telemetry::{AccessLog, process_log};
 use seawall_tls::{TicketError, TicketKeys, TlsAcceptor, TlsSettings};
-use seawall_upstream::Override;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::control::{Live, Node, NodeControl};
 use crate::door::{Draining, Front, FrontApp};
-use crate::handover::Inheritance;
+use crate::handover::{Health, Inheritance};
 use crate::lifecycle::Lifecycle;
 use crate::load::Loaded;
 use crate::notify::Notifier;
 use crate::observe::{Certificates, OpenConnections, Pools, Store, Watch};
 use crate::plan::{self, PlanError, Upstreams};
+use crate::program::Program;
 use crate::settings::Settings;
 use crate::stop::Stop;
 use crate::upkeep::Upkeep;
@@ -82,6 +82,8 @@ pub(crate) fn run(
     mut inheritance: Option<Inheritance>,
 ) -> Result<(), StartError> {
     let began = Instant::now();
+    // First of all: whoever sees this process listen may replace its binary.
+    let program = Program::running().map_err(StartError::Program)?;
     process_log::install(&settings.log)?;
     let notify = Notifier::from_environment();
     match seawall_guard::raise_file_limit() {
@@ -105,7 +107,6 @@ pub(crate) fn run(
     let tickets = tickets(settings)?;
     if let Some(inheritance) = &inheritance {
         tickets.adopt(inheritance.tickets());
-        give_orders(&built.upstreams, inheritance.orders());
     }
     let bound = Bound::open(settings, &tickets, &mut inheritance)?;
     let threads = settings
@@ -128,7 +129,8 @@ pub(crate) fn run(
     let front = Front::new(proxy, &limits, h2c, Arc::clone(&open));
     let node = Arc::new(Node::new(
         Live {
-            file: file.to_owned(),
+            // Wherever the process is by the time it reads it anew, or its successor does.
+            file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
             plan: current,
             engine,
             gate: Arc::clone(&gate),
@@ -139,7 +141,7 @@ pub(crate) fn run(
             tickets,
             notify,
             wishes: wish,
-            program: program()?,
+            program,
             instance: handover::random_name(),
             side_doors: bound.metrics.iter().chain(&bound.admin).map(BoundListener::control).collect(),
         },
@@ -155,16 +157,24 @@ pub(crate) fn run(
     let Bound { listeners, admin, metrics: scraped } = bound;
     let mut door = Door::new("http", FrontApp(front), observed(listeners, &metrics, &open), gate);
     door.set_threads(threads);
-    server.add_service(Draining { door, open: opened.clone(), draining });
+    let (health, asked) = mpsc::channel(1);
+    let health_app = health_app(&node, asked);
+    server.add_service(Draining { door, open: opened.clone(), draining, health: Some(health_app) });
     if let (Some(bound), Some(wanted)) = (admin, &settings.admin) {
         let door = admin_door(wanted, bound, &node, &operators)?;
-        server.add_service(Draining { door, open: opened.clone(), draining: side_ended.clone() });
+        server.add_service(Draining {
+            door,
+            open: opened.clone(),
+            draining: side_ended.clone(),
+            health: None,
+        });
     }
     if let (Some(bound), Some(wanted)) = (scraped, &settings.metrics) {
         let door = scrape::service(bound, wanted, &settings.limits, Arc::clone(&metrics));
-        server.add_service(Draining { door, open: opened, draining: side_ended });
+        server.add_service(Draining { door, open: opened, draining: side_ended, health: None });
     }
-    let upkeep = Upkeep { node: Arc::clone(&node), inheritance: Mutex::new(inheritance), open: opener };
+    let upkeep =
+        Upkeep { node: Arc::clone(&node), inheritance: Mutex::new(inheritance), open: opener, health };
     server.add_service(background_service("upkeep", upkeep));
     metrics.compression().set_capacity(limits.compression_memory);
     metrics.compression().passed().expect(Unfit::ALL.map(Unfit::as_str));
@@ -178,6 +188,8 @@ pub(crate) fn run(
         operators,
     };
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
+    node.abandon_candidate();
+    node.let_go_of_all();
     store.close();
     node.close_logs(Duration::from_secs(5));
     if let Some(why) = node.failure() {
@@ -268,6 +280,13 @@ fn observed(
     bound.into_iter().map(observe).collect()
 }
 
+/// Answers the process before, which comes over a socket that nobody else has.
+fn health_app(node: &Arc<Node>, asked: mpsc::Receiver<UnixStream>) -> Health {
+    let control = Arc::new(NodeControl(Arc::clone(node)));
+    let patience = node.settings().server.upgrade_timeout.duration();
+    Health { asked, app: Arc::new(AdminApp::new(control, Access::private(), patience)) }
+}
+
 /// The control API. It answers until the very end, so that draining can be watched.
 fn admin_door(
     admin: &AdminSettings,
@@ -282,21 +301,4 @@ fn admin_door(
     let mut door = Door::new("admin", app, listeners, Gate::new(&admin_limits(admin)));
     door.set_threads(1);
     Ok(door)
-}
-
-/// The path of this binary. Asked for at the start: once it is replaced, the system tells another name.
-fn program() -> Result<PathBuf, StartError> {
-    std::env::current_exe().map_err(StartError::Program)
-}
-
-/// What operators ordered before. A server that is in the file no more is passed over.
-fn give_orders(upstreams: &Upstreams, orders: &BTreeMap<String, BTreeMap<String, Override>>) {
-    for (pool, orders) in orders {
-        let Some(pool) = upstreams.get(pool).and_then(|upstream| upstream.pool()) else { continue };
-        for (server, order) in orders {
-            if pool.order(server, *order).is_err() {
-                log::info!("upstream {}: what was ordered for {server} ends with it", pool.name());
-            }
-        }
-    }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use nix::sys::signal::Signal;
 use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -43,12 +44,14 @@ impl ShutdownSignalWatch for Stop {
                 Some(Wish::StopNow) => {
                     self.node.notify.stopping();
                     log::info!("told to stop at once");
+                    self.answer_operators(&mut wishes).await;
                     return ShutdownSignal::FastShutdown;
                 }
                 Some(other) => self.minor(other),
             }
         }
         self.leave(&mut wishes).await;
+        self.answer_operators(&mut wishes).await;
         ShutdownSignal::FastShutdown
     }
 }
@@ -80,18 +83,28 @@ impl Stop {
         if let Err(error) = handed_over.await {
             log::error!("the disks were not handed over: {error}");
         }
-        // Whoever asked for it, or watches, gets an answer.
-        let until = Instant::now() + OPERATORS;
-        self.pause(wishes, until, || self.operators.get() == 0).await;
+        self.answer_operators(wishes).await;
     }
 
+    /// Whoever asked for the end, or watches it, gets an answer.
+    async fn answer_operators(&self, wishes: &mut mpsc::Receiver<Wish>) {
+        let _ = self.side.send(true);
+        let until = Instant::now() + OPERATORS;
+        self.pause(wishes, until, 1, || self.operators.get() == 0).await;
+    }
+
+    /// Ends what is under way, until there is nothing, it is time, or somebody is in a hurry. The first signal to a process
+    /// that has a successor is none: a service manager that stops the service sends one to both, and the old one is
+    /// about to end as it is.
     async fn drain(&self, wishes: &mut mpsc::Receiver<Wish>, successor: bool) {
         let patience = self.node.settings().server.shutdown_timeout.duration();
         log::info!("draining {} connections for up to {patience:?}", self.open.get());
         self.node.lifecycle.reach(Station::Draining);
         self.node.let_go(successor);
         let _ = self.drain.send(true);
-        if self.pause(wishes, Instant::now() + patience, || self.open.get() == 0).await == Paused::Over {
+        let signals = if successor { 2 } else { 1 };
+        let until = Instant::now() + patience;
+        if self.pause(wishes, until, signals, || self.open.get() == 0).await == Paused::Over {
             log::warn!("{} connections were still open after {patience:?}", self.open.get());
         }
     }
@@ -99,21 +112,23 @@ impl Stop {
     async fn leave(&self, wishes: &mut mpsc::Receiver<Wish>) {
         let delay = self.node.settings().server.shutdown_delay.duration();
         self.node.notify.stopping();
-        self.node.lifecycle.reach(Station::Leaving);
+        self.node.leave();
         if !delay.is_zero() {
             log::info!("not ready any more; requests are still taken for {delay:?}");
-            if self.pause(wishes, Instant::now() + delay, || false).await == Paused::Hurried {
+            if self.pause(wishes, Instant::now() + delay, 1, || false).await == Paused::Hurried {
                 return;
             }
         }
         self.drain(wishes, false).await;
     }
 
-    /// Waits until `until`, until `done` or until somebody is in a hurry.
+    /// Waits until `until`, until `done` or until somebody is in a hurry, which takes so many `signals` to drain or one to
+    /// stop at once.
     async fn pause(
         &self,
         wishes: &mut mpsc::Receiver<Wish>,
         until: Instant,
+        mut signals: u32,
         done: impl Fn() -> bool,
     ) -> Paused {
         let mut look = tokio::time::interval(Duration::from_millis(20));
@@ -122,12 +137,15 @@ impl Stop {
                 _ = look.tick() => if done() { return Paused::Done },
                 () = tokio::time::sleep_until(until) => return Paused::Over,
                 wish = wishes.recv() => match wish {
+                    Some(Wish::Drain) if signals > 1 => signals -= 1,
                     Some(Wish::Drain | Wish::StopNow) | None => {
                         log::info!("told again: stopping at once");
                         return Paused::Hurried;
                     }
                     Some(Wish::ReopenLogs) => self.node.reopen_logs(),
-                    Some(Wish::Reload | Wish::Upgrade | Wish::Succeeded) => {}
+                    // Whoever sent it means the node, not the process that happened to be it.
+                    Some(Wish::Reload) => self.node.pass_on(Signal::SIGHUP),
+                    Some(Wish::Upgrade | Wish::Succeeded) => {}
                 },
             }
         }

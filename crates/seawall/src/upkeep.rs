@@ -1,6 +1,7 @@
 //! What goes on beside the requests: pools, certificates, ticket keys, the file's watch, the service manager's dog.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use pingora::server::ShutdownWatch;
 use pingora::services::background::BackgroundService;
 use seawall_proxy::UpstreamKind;
 use seawall_tls::CertificateChange;
-use seawall_upstream::Pool;
-use tokio::sync::watch;
+use seawall_upstream::{Override, Pool};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::control::Node;
@@ -33,6 +34,8 @@ pub(crate) struct Upkeep {
     pub(crate) inheritance: Mutex<Option<Inheritance>>,
     /// Opens the doors.
     pub(crate) open: watch::Sender<bool>,
+    /// To what serves: connections on which the process before asks for its health.
+    pub(crate) health: mpsc::Sender<UnixStream>,
 }
 
 #[async_trait]
@@ -83,6 +86,18 @@ pub(crate) async fn resolve(upstreams: &Upstreams) -> Vec<(String, String)> {
     missing
 }
 
+/// What operators ordered before. A server that is in the file no more is passed over.
+fn give_orders(upstreams: &Upstreams, orders: &BTreeMap<String, BTreeMap<String, Override>>) {
+    for (pool, orders) in orders {
+        let Some(pool) = upstreams.get(pool).and_then(|upstream| upstream.pool()) else { continue };
+        for (server, order) in orders {
+            if pool.order(server, *order).is_err() {
+                log::info!("upstream {}: what was ordered for {server} ends with it", pool.name());
+            }
+        }
+    }
+}
+
 /// Keeps a task for each pool there is, and none for those that are gone.
 async fn follow_pools(mut upstreams: watch::Receiver<Arc<Upstreams>>) {
     // By where a pool is: its task holds it, so nothing else can be there meanwhile.
@@ -115,14 +130,25 @@ impl Upkeep {
             checks.spawn(async move { pool.check_now().await });
         }
         while checks.join_next().await.is_some() {}
-        let instance = self.node.instance.clone();
+        self.node.lifecycle.reach(Station::Prepared);
+        let (instance, health) = (self.node.instance.clone(), self.health.clone());
         let waiting = tokio::task::spawn_blocking(move || {
             let mut inheritance = inheritance;
-            inheritance.await_commit(&instance).map(|()| inheritance)
+            inheritance.await_commit(&instance, &health).map(|orders| (inheritance, orders))
         });
-        let inheritance = waiting.await.map_err(std::io::Error::other)??;
+        let (inheritance, orders) = waiting.await.map_err(std::io::Error::other)??;
+        if self.node.lifecycle.station() != Station::Prepared {
+            return Err(std::io::Error::other("it was told to stop before it could"));
+        }
+        give_orders(&upstreams, &orders);
+        self.node.claim();
+        // First ready, then open: nobody who comes in finds it otherwise.
+        self.node.lifecycle.reach(Station::Ready);
         self.open.send_replace(true);
-        inheritance.accepting()
+        if let Err(error) = inheritance.accepting() {
+            log::warn!("the process before is gone ({error}); this one serves");
+        }
+        Ok(())
     }
 
     async fn follow_certificates(&self) {

@@ -14,7 +14,10 @@ use crate::cli::{Cli, Command};
 /// Runs a subcommand. Failures end with one clear sentence on standard error and exit code 1.
 pub(crate) fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
-        Command::Run(file) => run::run(&file.config),
+        Command::Run(file) => match crate::handover::guard(&file.config) {
+            Some(code) => return code,
+            None => run::run(&file.config),
+        },
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Status(args) => remote::status(&args),

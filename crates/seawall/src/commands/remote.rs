@@ -1,17 +1,21 @@
 //! What is asked of a running process: `status`, `pools`, `purge`, `reload`, `stop`.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use http::Method;
 use seawall_admin::{Client, ClientError, Target};
 use serde_json::{Value, json};
 
 use super::{Failure, print};
-use crate::cli::{PoolsArgs, PurgeArgs, RemoteArgs, StopArgs};
+use crate::cli::{PoolsArgs, PurgeArgs, ReloadArgs, RemoteArgs, StopArgs};
 use crate::load::Loaded;
 
 /// Where the control API is when nothing says otherwise.
 const DEFAULT_SOCKET: &str = "/run/seawall/admin.sock";
+/// Another process takes over and answers at the same place in a moment: it is asked again so often.
+const AGAIN: u32 = 40;
+const SOON: Duration = Duration::from_millis(50);
 const TOKEN: &str = "SEAWALL_ADMIN_TOKEN";
 
 /// `seawall status`.
@@ -23,6 +27,11 @@ pub(crate) fn status(args: &RemoteArgs) -> Result<(), Failure> {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "state        {}", word("state"));
         let _ = writeln!(text, "version      {}, process {}", word("version"), word("pid"));
+        if value.pointer("/program/replaced") == Some(&true.into()) {
+            let path = plain(&value["program"]["path"]);
+            let _ =
+                writeln!(text, "program      {path} has been replaced: `seawall upgrade` puts it in place");
+        }
         let _ = writeln!(text, "running for  {}", span(value["uptime_seconds"].as_u64().unwrap_or(0)));
         let _ = writeln!(text, "file         {}, configuration {}", word("file"), word("generation"));
         if let Some(error) = value.pointer("/last_load/error").and_then(Value::as_str) {
@@ -127,7 +136,19 @@ pub(crate) fn purge(args: &PurgeArgs) -> Result<(), Failure> {
 }
 
 /// `seawall reload`.
-pub(crate) fn reload(args: &RemoteArgs) -> Result<(), Failure> {
+pub(crate) fn reload(args: &ReloadArgs) -> Result<(), Failure> {
+    let (args, or_upgrade) = (&args.remote, args.upgrade_if_needed);
+    // A new binary reads the file itself: the one before may not know all that is in it.
+    if or_upgrade
+        && call(args, Method::GET, "/v1/status", None)?.pointer("/program/replaced") == Some(&true.into())
+    {
+        return upgrade(args);
+    }
+    let value = reload_only(args)?;
+    if or_upgrade && value["upgrade_helps"] == true { upgrade(args) } else { Ok(()) }
+}
+
+fn reload_only(args: &RemoteArgs) -> Result<Value, Failure> {
     let value = match ask(args, Method::POST, "/v1/reload", None) {
         Ok(value) => value,
         Err(ClientError::Refused { message, body, .. }) if !args.json => {
@@ -150,7 +171,8 @@ pub(crate) fn reload(args: &RemoteArgs) -> Result<(), Failure> {
         }
         note_waiting(&mut text, value);
         text
-    })
+    })?;
+    Ok(value)
 }
 
 /// `seawall upgrade`.
@@ -199,7 +221,19 @@ fn ask(args: &RemoteArgs, method: Method, path: &str, body: Option<&Value>) -> R
     let broken = |why: std::io::Error| ClientError::Broken { target: target.clone(), why: why.to_string() };
     let client = Client::new(target.clone(), token(args).map_err(broken)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
-    runtime.block_on(client.call(method, path, body))
+    runtime.block_on(async {
+        for _ in 0..AGAIN {
+            match client.call(method.clone(), path, body).await {
+                Err(ClientError::Refused { status: 409, body, .. })
+                    if body.pointer("/error/code") == Some(&"succeeded".into()) =>
+                {
+                    tokio::time::sleep(SOON).await;
+                }
+                outcome => return outcome,
+            }
+        }
+        client.call(method, path, body).await
+    })
 }
 
 fn target(args: &RemoteArgs) -> Target {

@@ -11,6 +11,7 @@ use seawall_upstream::{Override, Pool};
 use serde_json::{Value, json};
 
 use super::Node;
+use crate::lifecycle::Station;
 use crate::signals::Wish;
 
 /// The largest weight, as in the settings.
@@ -32,6 +33,7 @@ impl Control for NodeControl {
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
+            "program": self.program(),
             "instance": node.instance,
             "state": readiness.state,
             "ready": readiness.ready,
@@ -81,7 +83,7 @@ impl Control for NodeControl {
             let advice = format!("a weight is from 1 to {MAX_WEIGHT}; to take a server out, drain it");
             return Err(Fault::new(400, "weight", advice));
         }
-        pool.order(&order.server, new).map_err(|_| {
+        self.0.while_here(|| pool.order(&order.server, new))?.map_err(|_| {
             let known: Vec<String> = pool.settings().servers.iter().map(|s| s.address.to_string()).collect();
             let message =
                 format!("`{}` has no server `{}`; it has {}", pool.name(), order.server, known.join(", "));
@@ -175,6 +177,8 @@ impl Control for NodeControl {
 
     fn stop(&self, now: bool) -> Reply {
         let wish = if now { Wish::StopNow } else { Wish::Drain };
+        // Not for this process alone: an upgrade that is under way must not leave another one behind.
+        self.0.while_here(|| self.0.lifecycle.reach(Station::Leaving))?;
         if self.0.wishes.try_send(wish).is_err() {
             return Err(Fault::new(503, "busy", "too much was asked for at once; try again"));
         }
@@ -187,6 +191,12 @@ impl Control for NodeControl {
 }
 
 impl NodeControl {
+    /// The binary, and whether another one is in its place: `null` when there is none that could be read.
+    fn program(&self) -> Value {
+        let program = &self.0.program;
+        json!({ "path": program.path(), "replaced": program.is_replaced().ok() })
+    }
+
     fn pool(&self, name: &str) -> Result<Arc<Pool>, Fault> {
         let upstreams = self.0.upstreams.borrow().clone();
         upstreams.get(name).and_then(|upstream| upstream.pool().cloned()).ok_or_else(|| {

@@ -9,6 +9,14 @@ use crate::settings::Settings;
 const LIVE_CACHE: [&str; 2] = ["purge", "collapse"];
 const LIVE_SERVER: [&str; 4] = ["watch", "shutdown_delay", "shutdown_timeout", "upgrade_timeout"];
 
+/// At the end of those that even an upgrade does not change: they are of a socket that it keeps.
+const RESTART: &str = " (takes a restart)";
+
+/// Whether an upgrade puts some of these in effect.
+pub(super) fn upgrade_helps(waiting: &[String]) -> bool {
+    waiting.iter().any(|one| !one.ends_with(RESTART))
+}
+
 /// The settings of `new` that differ from those the process was started with and wait for an upgrade or a restart.
 pub(super) fn waiting(first: &Settings, new: &Settings) -> Vec<String> {
     let mut waiting = Vec::new();
@@ -55,16 +63,16 @@ fn listeners(first: &[ListenerSettings], new: &[ListenerSettings], waiting: &mut
             waiting.push(format!("listeners: {address} (gone from the file, still open)"));
             continue;
         };
-        for (key, differs) in [
-            ("tls", listener.tls.is_some() != now.tls.is_some()),
-            ("h2c", listener.h2c != now.h2c),
-            ("backlog", listener.backlog != now.backlog),
-            ("reuse_port", listener.reuse_port != now.reuse_port),
-            ("v6only", listener.v6only != now.v6only),
-            ("mode", listener.mode != now.mode),
+        for (key, differs, kept) in [
+            ("tls", listener.tls.is_some() != now.tls.is_some(), ""),
+            ("h2c", listener.h2c != now.h2c, ""),
+            ("backlog", listener.backlog != now.backlog, ""),
+            ("reuse_port", listener.reuse_port != now.reuse_port, RESTART),
+            ("v6only", listener.v6only != now.v6only, RESTART),
+            ("mode", listener.mode != now.mode, RESTART),
         ] {
             if differs {
-                waiting.push(format!("listeners: {address} {key}"));
+                waiting.push(format!("listeners: {address} {key}{kept}"));
             }
         }
     }
@@ -124,6 +132,19 @@ mod tests {
             let found = waiting(&first, &new);
             assert_eq!(found.len(), named.len(), "{yaml}: {found:?}");
             assert!(found.iter().zip(named).all(|(found, part)| found.contains(part)), "{yaml}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_is_no_help_where_the_socket_stays() {
+        let first = settings("listeners: [{ address: ':80' }]");
+        for (yaml, helps) in [
+            ("listeners: [{ address: ':80' }]", false),
+            ("listeners: [{ address: ':80', reuse_port: true }]", false),
+            ("listeners: [{ address: ':80', reuse_port: true, backlog: 7 }]", true),
+            ("{ listeners: [{ address: ':80' }], cache: { memory: 1GiB } }", true),
+        ] {
+            assert_eq!(super::upgrade_helps(&waiting(&first, &settings(yaml))), helps, "{yaml}");
         }
     }
 

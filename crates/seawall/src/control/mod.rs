@@ -4,6 +4,7 @@ mod api;
 mod fixed;
 mod reload;
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -21,10 +22,12 @@ use tokio::sync::{mpsc, watch};
 pub(crate) use api::NodeControl;
 
 use crate::door::Front;
+use crate::handover::Passage;
 use crate::lifecycle::Lifecycle;
 use crate::load::{Loaded, Seen};
 use crate::notify::Notifier;
 use crate::plan::{Engine, Upstreams};
+use crate::program::Program;
 use crate::settings::Settings;
 use crate::signals::Wish;
 
@@ -41,8 +44,7 @@ pub(crate) struct Live {
     pub(crate) tickets: Arc<TicketKeys>,
     pub(crate) notify: Notifier,
     pub(crate) wishes: mpsc::Sender<Wish>,
-    /// The binary, as it was called at the start: another one may be in its place by now.
-    pub(crate) program: PathBuf,
+    pub(crate) program: Program,
     /// Differs from process to process.
     pub(crate) instance: String,
     /// The listeners of the metrics and of the control API.
@@ -57,8 +59,14 @@ pub(crate) struct Node {
     settings: ArcSwap<Settings>,
     files: Mutex<Vec<Seen>>,
     upstreams: watch::Sender<Arc<Upstreams>>,
-    /// Held over a reload: one at a time.
+    /// Held over a reload and an upgrade: one at a time.
     reloading: Arc<tokio::sync::Mutex<()>>,
+    /// Held over an upgrade, from its waiting for the above.
+    pub(crate) upgrading: tokio::sync::Mutex<()>,
+    /// Held for a moment: by who gives the node away, and by who changes it.
+    pub(crate) passage: Mutex<Passage>,
+    /// The guardian of a process that may become the next one.
+    pub(crate) candidate: Mutex<Option<u32>>,
     last: Mutex<LastLoad>,
     /// Logs of plans before, while requests still write to them.
     old_logs: Mutex<Vec<Weak<AccessLog>>>,
@@ -93,6 +101,9 @@ impl Node {
             files: Mutex::new(files),
             upstreams: watch::Sender::new(Arc::new(upstreams)),
             reloading: Arc::default(),
+            upgrading: tokio::sync::Mutex::default(),
+            passage: Mutex::new(Passage::Here),
+            candidate: Mutex::default(),
             last: Mutex::new(LastLoad { at: SystemTime::now(), error: None, waiting: Vec::new() }),
             old_logs: Mutex::default(),
             started: Instant::now(),
@@ -124,14 +135,15 @@ impl Node {
     }
 
     /// Every listening socket by name, for a successor.
-    pub(crate) fn sockets(&self) -> Vec<(String, OwnedFd)> {
+    ///
+    /// # Errors
+    /// When one is missing: a successor would open its address anew, beside the clients that wait in this one.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<(String, OwnedFd)>> {
         let all = self.listeners().iter().chain(&self.live.side_doors);
-        all.filter_map(|listener| match listener.socket() {
-            Ok(socket) => Some((listener.name().to_owned(), socket?)),
-            Err(error) => {
-                log::error!("the socket of {} cannot be handed over: {error}", listener.name());
-                None
-            }
+        all.map(|listener| match listener.socket() {
+            Ok(Some(socket)) => Ok((listener.name().to_owned(), socket)),
+            Ok(None) => Err(io::Error::other(format!("there is no spare of {}", listener.name()))),
+            Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", listener.name()))),
         })
         .collect()
     }
@@ -141,6 +153,19 @@ impl Node {
         self.listeners().iter().for_each(|listener| listener.let_go(successor));
         if successor {
             self.live.side_doors.iter().for_each(|listener| listener.let_go(true));
+        }
+    }
+
+    /// Takes what sockets leave in the file system for this process's own.
+    pub(crate) fn claim(&self) {
+        self.listeners().iter().chain(&self.live.side_doors).for_each(ListenerControl::claim);
+    }
+
+    /// Lets go of every socket that no successor has. What the runtimes hold may outlive their end by a moment; what is to be
+    /// seen in the file system should not.
+    pub(crate) fn let_go_of_all(&self) {
+        if !matches!(*self.passage.lock(), Passage::Gone(_)) {
+            self.listeners().iter().chain(&self.live.side_doors).for_each(|listener| listener.let_go(false));
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use nix::sys::signal::Signal;
 use seawall_admin::{Fault, Reply};
 use seawall_listen::ListenerControl;
 use seawall_telemetry::{AccessLog, AccessLogSettings, process_log};
@@ -37,12 +38,18 @@ impl Node {
     pub(crate) async fn reload_and_log(self: &Arc<Self>, cause: &str) {
         log::info!("reloading: {cause}");
         // The outcome is logged where it is decided.
-        let _ = self.reload_now().await;
+        if let Err(fault) = self.reload_now().await
+            && fault.code == "succeeded"
+        {
+            self.pass_on(Signal::SIGHUP);
+        }
     }
 
     /// Reads the configuration anew. One at a time; a request keeps the plan it began with.
     pub(super) async fn reload_now(self: &Arc<Self>) -> Reply {
         let _one_at_a_time = self.reloading.lock().await;
+        // An upgrade may have come first; its process has perhaps read the file before it changed.
+        self.while_here(|| ())?;
         let began = Instant::now();
         self.notify.reloading();
         let node = Arc::clone(self);
@@ -144,6 +151,7 @@ impl Node {
             "warnings": diagnostics(&loaded),
             "text": loaded.report(),
             "waiting": waiting,
+            "upgrade_helps": fixed::upgrade_helps(&waiting),
             "unresolved": unresolved,
         })
     }

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use seawall_listen::Channel;
+use tokio::sync::mpsc;
 
 use super::ENVIRONMENT;
 use super::message::{Message, Orders, VERSION, receive, send};
@@ -18,7 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Inheritance {
     channel: Channel,
     sockets: HashMap<String, OwnedFd>,
-    orders: Orders,
     tickets: Vec<String>,
 }
 
@@ -28,14 +29,7 @@ impl Inheritance {
     /// # Errors
     /// When it was told to be one but has no channel.
     pub(crate) fn channel() -> io::Result<Option<Channel>> {
-        if std::env::var_os(ENVIRONMENT).is_none() {
-            return Ok(None);
-        }
-        let end = io::stdin().as_fd().try_clone_to_owned()?;
-        // Nothing is to be read there any more.
-        nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
-        // SIGINT of a terminal and the like reach both; a successor of a process without one is the usual case.
-        Ok(Some(Channel::inherited(end)))
+        if std::env::var_os(ENVIRONMENT).is_none() { Ok(None) } else { inherited_channel().map(Some) }
     }
 
     /// Takes over what the old process has. To be called with a configuration that is sound.
@@ -43,16 +37,14 @@ impl Inheritance {
     /// # Errors
     /// When the old process is gone or makes no sense.
     pub(crate) fn take(channel: Channel) -> io::Result<Self> {
-        send(&channel, &Message::Hello { version: VERSION }, &[])?;
+        send(&channel, &Message::Hello { version: VERSION, pid: std::process::id() }, &[])?;
         let mut sockets = HashMap::new();
         loop {
             match receive(&channel, PATIENCE)? {
                 (Message::Sockets { names }, descriptors) if names.len() == descriptors.len() => {
                     sockets.extend(names.into_iter().zip(descriptors));
                 }
-                (Message::State { orders, tickets }, _) => {
-                    return Ok(Self { channel, sockets, orders, tickets });
-                }
+                (Message::State { tickets }, _) => return Ok(Self { channel, sockets, tickets }),
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             }
         }
@@ -63,29 +55,35 @@ impl Inheritance {
         self.sockets.remove(name)
     }
 
-    pub(crate) fn orders(&self) -> &Orders {
-        &self.orders
-    }
-
     pub(crate) fn tickets(&self) -> &[String] {
         &self.tickets
     }
 
-    /// Says that all is prepared, answers for this process, and waits until it may take connections. Sockets that the
-    /// configuration does not name any more are closed.
+    /// Says that all is prepared, gives questions about its health to what serves, and waits until connections may be
+    /// taken. Sockets that the configuration does not name any more are closed. Returns what operators ordered.
     ///
     /// # Errors
     /// When the old process decided otherwise.
-    pub(crate) fn await_commit(&mut self, instance: &str) -> io::Result<()> {
+    pub(crate) fn await_commit(
+        &mut self,
+        instance: &str,
+        health: &mpsc::Sender<UnixStream>,
+    ) -> io::Result<Orders> {
         self.sockets.clear();
-        send(&self.channel, &Message::Prepared, &[])?;
+        send(&self.channel, &Message::Prepared { instance: instance.to_owned() }, &[])?;
+        let mut all = Orders::new();
         loop {
-            match receive(&self.channel, PATIENCE)?.0 {
-                Message::Prove { nonce } => {
-                    let instance = instance.to_owned();
-                    send(&self.channel, &Message::Proof { nonce, instance, ready: true }, &[])?;
+            match receive(&self.channel, PATIENCE)? {
+                (Message::Ask, mut with) if with.len() == 1 => {
+                    let asked = with.pop().map(UnixStream::from).ok_or(io::ErrorKind::InvalidData)?;
+                    health.blocking_send(asked).map_err(io::Error::other)?;
                 }
-                Message::Commit => return Ok(()),
+                (Message::Orders { orders }, _) => {
+                    for (pool, servers) in orders {
+                        all.entry(pool).or_default().extend(servers);
+                    }
+                }
+                (Message::Commit, _) => return Ok(all),
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             }
         }
@@ -98,6 +96,13 @@ impl Inheritance {
     pub(crate) fn accepting(self) -> io::Result<()> {
         send(&self.channel, &Message::Accepting, &[])
     }
+}
+
+/// The channel on standard input, where nothing is to be read any more afterwards.
+pub(super) fn inherited_channel() -> io::Result<Channel> {
+    let end = io::stdin().as_fd().try_clone_to_owned()?;
+    nix::unistd::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(Channel::inherited(end))
 }
 
 /// Tells the old process why it comes to nothing.

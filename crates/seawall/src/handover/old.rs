@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,14 +12,16 @@ use seawall_listen::{Channel, MAX_DESCRIPTORS};
 use seawall_proxy::UpstreamKind;
 use serde_json::json;
 
-use super::ENVIRONMENT;
-use super::message::{Message, Orders, VERSION, receive, send};
+use super::guardian::{Guarded, is_parent_of};
+use super::message::{Message, Orders, VERSION, parts, receive, send};
+use super::{Passage, probe};
 use crate::control::Node;
 use crate::lifecycle::Station;
 use crate::signals::Wish;
 
-/// How long a process that said it failed may take to end by itself.
-const PARTING: Duration = Duration::from_secs(1);
+/// How long a process that was told to take connections may take to say that it does, at least: by then it has shown that it
+/// can, and to end it would cut those it has.
+const LAST_STEP: Duration = Duration::from_secs(5);
 
 /// A successor that takes connections.
 struct Successor {
@@ -31,14 +32,24 @@ struct Successor {
 impl Node {
     /// Exchanges this process for a new one of the binary on disk.
     pub(crate) async fn upgrade_now(self: &Arc<Self>) -> Reply {
-        // Neither beside a reload nor beside another upgrade.
-        let Ok(_alone) = self.exclusive().try_lock_owned() else {
-            return Err(Fault::new(409, "busy", "a reload or an upgrade is under way; try again"));
+        may_leave(std::process::id())?;
+        let Ok(_only) = self.upgrading.try_lock() else {
+            return Err(Fault::new(409, "busy", "an upgrade is under way"));
         };
+        // A start or a reload that is under way is waited for.
+        let patience = self.settings().server.upgrade_timeout.duration();
+        let settled = async {
+            self.lifecycle.started().await;
+            self.exclusive().lock_owned().await
+        };
+        let Ok(_alone) = tokio::time::timeout(patience, settled).await else {
+            return Err(Fault::new(409, "busy", "this process is still starting or reloading; try again"));
+        };
+        self.while_here(|| ())?;
         if self.lifecycle.station() != Station::Ready {
-            return Err(Fault::new(409, "state", "this process is not ready, so it hands nothing over"));
+            return Err(Fault::new(409, "state", "this process is about to end, so it hands nothing over"));
         }
-        log::info!("upgrading: starting {}", self.program.display());
+        log::info!("upgrading: starting {}", self.program.path().display());
         let began = Instant::now();
         let node = Arc::clone(self);
         let outcome = match tokio::task::spawn_blocking(move || node.hand_over()).await {
@@ -68,53 +79,63 @@ impl Node {
 
     fn hand_over(&self) -> Result<Successor, String> {
         let (channel, theirs) = Channel::pair().map_err(|error| format!("no channel: {error}"))?;
-        let mut command = Command::new(&self.program);
-        command.arg("run").arg(&self.file).env(ENVIRONMENT, "1").env_remove("WATCHDOG_PID");
-        // Its standard input is its end of the channel; the logs stay where they are.
-        command.stdin(Stdio::from(theirs));
-        let mut child =
-            command.spawn().map_err(|error| format!("cannot start {}: {error}", self.program.display()))?;
-        drop(command);
+        let guarded = Guarded::start(self.program.path(), &self.file, theirs)
+            .map_err(|error| format!("cannot start a process: {error}"))?;
+        self.candidate(Some(guarded.id()));
         let until = Instant::now() + self.settings().server.upgrade_timeout.duration();
-        match self.persuade(&channel, until) {
-            Ok(instance) => Ok(Successor { pid: child.id(), instance }),
-            Err(why) => Err(end(&mut child, why)),
+        let outcome = self.persuade(&channel, until, guarded.id());
+        match outcome {
+            Ok(successor) => {
+                guarded.release();
+                // Before anybody who waits for the end of this upgrade goes on.
+                self.passed(Passage::Gone(successor.pid));
+                Ok(successor)
+            }
+            Err(why) => {
+                let status = guarded.end();
+                // Its number may be another's from now on.
+                self.candidate(None);
+                self.passed(Passage::Here);
+                Err(status.map_or_else(|| why.clone(), |status| format!("{why} ({status})")))
+            }
         }
     }
 
-    /// All messages of an upgrade. Returns the name the successor gave itself.
-    fn persuade(&self, channel: &Channel, until: Instant) -> Result<String, String> {
+    /// All messages of an upgrade.
+    fn persuade(&self, channel: &Channel, until: Instant, guardian: u32) -> Result<Successor, String> {
         let hear = |what: &str| hear(channel, until, what);
-        match hear("a sound configuration")? {
-            Message::Hello { version: VERSION } => {}
-            Message::Hello { version } => {
+        let pid = match hear("a sound configuration")? {
+            Message::Hello { version: VERSION, pid } if is_parent_of(guardian, pid) => pid,
+            Message::Hello { version: VERSION, pid } => {
+                return Err(format!("process {pid} answers, which was not started for this"));
+            }
+            Message::Hello { version, .. } => {
                 return Err(format!("it speaks version {version}, we speak {VERSION}"));
             }
             other => return Err(unexpected(&other)),
-        }
+        };
         self.send_sockets(channel).map_err(|error| format!("the sockets did not reach it: {error}"))?;
-        let state = Message::State { orders: self.orders(), tickets: self.tickets.export() };
-        tell(channel, &state)?;
-        match hear("its preparations")? {
-            Message::Prepared => {}
-            other => return Err(unexpected(&other)),
-        }
-        let nonce = super::random_name();
-        tell(channel, &Message::Prove { nonce: nonce.clone() })?;
-        let instance = match hear("its readiness")? {
-            Message::Proof { nonce: given, instance, ready: true } if given == nonce => instance,
-            Message::Proof { ready: false, .. } => return Err("it says that it is not ready".into()),
+        tell(channel, &Message::State { tickets: self.tickets.export() })?;
+        let instance = match hear("its preparations")? {
+            Message::Prepared { instance } if instance != self.instance => instance,
             other => return Err(unexpected(&other)),
         };
+        probe::ask(channel, until, &instance)?;
+        // What is ordered from here on is for the new process.
+        let orders = self.commit_to_successor(|| self.orders())?;
+        for part in parts(&orders) {
+            tell(channel, &Message::Orders { orders: part })?;
+        }
         tell(channel, &Message::Commit)?;
-        match hear("it to take connections")? {
-            Message::Accepting => Ok(instance),
+        let until = until.max(Instant::now() + LAST_STEP);
+        match self::hear(channel, until, "it to take connections")? {
+            Message::Accepting => Ok(Successor { pid, instance }),
             other => Err(unexpected(&other)),
         }
     }
 
     fn send_sockets(&self, channel: &Channel) -> io::Result<()> {
-        let sockets = self.sockets();
+        let sockets = self.sockets()?;
         for chunk in sockets.chunks(MAX_DESCRIPTORS) {
             let names = chunk.iter().map(|(name, _)| name.clone()).collect();
             let descriptors: Vec<BorrowedFd<'_>> = chunk.iter().map(|(_, socket)| socket.as_fd()).collect();
@@ -132,6 +153,16 @@ impl Node {
         });
         pools.filter(|(_, orders)| !orders.is_empty()).collect::<BTreeMap<_, _>>()
     }
+}
+
+/// The first process of a container takes all others with it when it ends.
+fn may_leave(own: u32) -> Result<(), Fault> {
+    if own != 1 {
+        return Ok(());
+    }
+    let advice = "this is the first process of its container, which would end with it and take the new one along; \
+                  exchange the container instead";
+    Err(Fault::new(409, "state", advice))
 }
 
 fn hear(channel: &Channel, until: Instant, what: &str) -> Result<Message, String> {
@@ -157,19 +188,13 @@ fn unexpected(message: &Message) -> String {
     format!("the new process said something out of turn: {message:?}")
 }
 
-/// Ends a successor that came to nothing, and adds how it ended by itself, if it did.
-fn end(child: &mut Child, why: String) -> String {
-    let until = Instant::now() + PARTING;
-    while Instant::now() < until {
-        match child.try_wait() {
-            Ok(Some(status)) => return format!("{why} ({status})"),
-            Ok(None) => std::thread::sleep(Duration::from_millis(10)),
-            Err(_) => break,
-        }
+#[cfg(test)]
+mod tests {
+    use super::may_leave;
+
+    #[test]
+    fn the_first_process_of_a_container_stays() {
+        assert_eq!(may_leave(1).unwrap_err().code, "state");
+        may_leave(2).unwrap();
     }
-    if let Err(error) = child.kill() {
-        log::warn!("cannot end process {}: {error}", child.id());
-    }
-    let _ = child.wait();
-    why
 }
