@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use seawall_testkit::{Call, H2Client, RawClient, Response};
+use seawall_testkit::{Call, H2Client, H2Error, RawClient, Response};
 
 /// How a client of the load connects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +182,11 @@ impl Worker {
             }
             let Some(connection) = &kept.h2 else { break };
             match connection.start(call) {
-                Ok(stream) => return stream.finish().map_err(|error| error.to_string()),
+                Ok(stream) => match stream.finish() {
+                    // After the last stream that the goodbye says was seen.
+                    Err(H2Error::GoAway(0)) if !fresh => {}
+                    outcome => return outcome.map_err(|error| error.to_string()),
+                },
                 Err(error) if fresh => return Err(error.to_string()),
                 Err(_) => {}
             }

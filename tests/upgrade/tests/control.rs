@@ -80,18 +80,108 @@ fn it_tells_how_things_stand() {
     assert_eq!(counted, 1.0);
 }
 
+/// A text that is nowhere by chance.
+fn marker(what: &str) -> String {
+    let unique =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_nanos();
+    format!("marker-{what}-{unique:x}")
+}
+
 #[test]
-fn secrets_are_masked() {
+fn no_secret_shows_anywhere() {
     let origin = Origin::h1(|_| Reply::ok("x"));
-    let seawall = Seawall::with(&yaml(TCP)).set("origin", origin.addr()).start();
-    let call = Call::get("localhost", "/v1/plan").header("Authorization", &format!("Bearer {TOKEN}"));
-    let answer = request(seawall.addr(1), &call).expect("an answer");
-    assert_eq!(answer.status, 200);
+    let (token, basic, key, cookie) = (marker("token"), marker("basic"), marker("key"), marker("cookie"));
+    // As they are written in a file, and from the environment.
+    let yaml = |token: &str| {
+        format!(
+            "
+listeners: [{{ address: '127.0.0.1:%{{port}}' }}]
+admin: {{ listen: 'unix:%{{dir}}/admin.sock', token: {token} }}
+log: {{ level: debug }}
+upstreams: {{ app: {{ servers: ['%{{origin}}'] }} }}
+sites:
+  - default: true
+    routes:
+      - path: /
+        upstream: app
+        request_headers: {{ set: {{ Authorization: 'Basic {basic}', x-plain: shown }}, add: {{ X-Api-Key: '{key}' }} }}
+        response_headers: {{ set: {{ Set-Cookie: 's={cookie}' }} }}
+"
+        )
+    };
+    let builder = Seawall::with(&yaml("'${SEAWALL_ADMIN_TOKEN}'")).set("origin", origin.addr());
+    let seawall = builder.env("SEAWALL_ADMIN_TOKEN", &token).start();
+    let secrets = [&token, &basic, &key, &cookie];
+    let mut all = Vec::new();
+    let mut ask = |call: Call| {
+        let mut client = RawClient::unix(seawall.folder().join("admin.sock"));
+        let call = call.header("Authorization", &format!("Bearer {token}"));
+        let answer = client.exchange(&call).expect("an answer");
+        all.push((answer.status, answer.text()));
+        answer.status
+    };
+    let response = get(seawall.addr(0), "x", "/", &[]);
+    assert!(response.header("set-cookie").is_some_and(|value| value.contains(&cookie)), "they are in use");
+    assert!(origin.last().header("authorization").is_some_and(|value| value.contains(&basic)));
+    for path in
+        ["/v1/plan", "/v1/status", "/v1/pools", "/v1/connections", "/v1/certificates", "/v1/cache", "/v1/log"]
+    {
+        assert_eq!(ask(Call::get("localhost", path)), 200, "{path}");
+    }
+    seawall.rewrite(&yaml(&token));
+    assert_eq!(ask(Call::post("localhost", "/v1/reload", "")), 200);
+    assert_eq!(ask(Call::get("localhost", "/v1/plan")), 200);
+    // Another token waits for an upgrade and is named, not shown; a file that is refused, too.
+    let other = marker("other");
+    seawall.rewrite(&yaml(&other));
+    assert_eq!(ask(Call::post("localhost", "/v1/reload", "")), 200);
+    assert_eq!(ask(Call::get("localhost", "/v1/status")), 200);
+    seawall.rewrite(&format!("{}nonsense: 1\n", yaml(&token)));
+    assert_eq!(ask(Call::post("localhost", "/v1/reload", "")), 422);
+    seawall.rewrite(&yaml(&token));
+    let file = seawall.file().display().to_string();
+    for arguments in
+        [&["check", &file][..], &["check", "--dump", &file], &["explain", "-c", &file, "http://x/"]]
+    {
+        let said = seawall.control(arguments);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        all.push((0, said.stdout + &said.stderr));
+    }
+    let shown = |text: &str| secrets.into_iter().chain([&other]).any(|secret| text.contains(secret.as_str()));
+    for (status, text) in &all {
+        assert!(!shown(text), "status {status}: {text}");
+    }
     assert!(
-        answer.text().contains("\"token\":\"***\"") && !answer.text().contains(TOKEN),
+        all[0].1.contains("\"x-plain\":\"shown\"") && all[0].1.contains("\"token\":\"***\""),
         "{}",
-        answer.text()
+        all[0].1
     );
+    let ended = seawall.stop();
+    assert!(ended.stderr.contains("admin.token"), "the change was named: {}", ended.stderr);
+    assert!(!shown(&ended.stderr) && !shown(&ended.stdout), "{ended:?}");
+}
+
+#[test]
+fn a_check_says_when_the_descriptors_do_not_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("seawall.yaml");
+    let yaml = "listeners: [{ address: ':8080' }]
+limits: { max_connections: 3000 }
+sites: [{ default: true, routes: [{ path: /, respond: 200 }] }]
+";
+    std::fs::write(&file, yaml).expect("a file");
+    let check = |limit: u32, more: &[&str]| {
+        let mut command = std::process::Command::new("prlimit");
+        command.arg(format!("--nofile={limit}:{limit}")).arg(binary()).arg("check").args(more).arg(&file);
+        Child::spawn(command).wait(DEADLINE)
+    };
+    assert_eq!(check(4000, &["-q", "--strict"]).code, Some(0));
+    let warned = check(3000, &["-q"]);
+    assert_eq!(warned.code, Some(0), "{warned:?}");
+    for part in ["file descriptors may be needed", "3000 may be open", "seawall.yaml:2:", "1 warning"] {
+        assert!(warned.stderr.contains(part), "{part}: {}", warned.stderr);
+    }
+    assert_eq!(check(3000, &["--strict"]).code, Some(1));
 }
 
 #[test]

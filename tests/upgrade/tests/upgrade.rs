@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use seawall_test_upgrade::{Client, Judge, Load, rounds};
+use seawall_test_upgrade::{Client, Judge, Load, is_gone, own_program, rounds};
 use seawall_testkit::{
     Call, DEADLINE, Finished, Gate, Identity, Origin, Pki, RawClient, Reply, Response, Seawall, TlsClient,
     binary, body, eventually, get, request,
@@ -39,11 +38,9 @@ fn content() -> String {
     (0..4000).map(|number| format!("{number:05}")).collect()
 }
 
-/// The program under a name of its own, so that another one can be put in its place.
-fn own_program(folder: &Path) -> PathBuf {
-    let program = folder.join("seawall-under-test");
-    fs::hard_link(binary(), &program).or_else(|_| fs::copy(binary(), &program).map(drop)).expect("a program");
-    program
+/// Not at once: docs/pingora.md has what becomes of a 101 that is there before Pingora looks for it.
+fn tunnel_reply() -> Reply {
+    Reply::upgrade("websocket").header("Sec-WebSocket-Accept", PROOF).delay(Duration::from_millis(10))
 }
 
 fn replace_program(seawall: &Seawall, script: &str) {
@@ -85,12 +82,6 @@ fn pid(value: &Value) -> Pid {
     Pid::from_raw(value["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("a process id"))
 }
 
-fn is_gone(process: Pid) -> bool {
-    // One that ended and was not waited for yet is a zombie: its state is the word after the name.
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with('Z'))
-}
-
 #[test]
 fn under_load_nothing_fails_is_cut_or_comes_twice() {
     let origin = Origin::h1(|_| Reply::ok(content()));
@@ -129,7 +120,7 @@ fn a_long_answer_and_a_tunnel_live_on_in_the_old_process() {
     let origin = {
         let gate = gate.clone();
         Origin::h1(move |request| match request.path() {
-            "/tunnel" => Reply::upgrade("websocket").header("Sec-WebSocket-Accept", PROOF),
+            "/tunnel" => tunnel_reply(),
             "/long" => Reply::new(200).body("first").gate(&gate).body("last"),
             _ => Reply::ok(content()),
         })
@@ -159,17 +150,86 @@ fn a_long_answer_and_a_tunnel_live_on_in_the_old_process() {
     eventually(DEADLINE, "the old process to end with its last connection", || is_gone(before));
 }
 
+#[test]
+fn what_outlasts_the_limit_is_cut() {
+    let origin = Origin::h1(|_| tunnel_reply());
+    let seawall = start(&YAML.replace("shutdown_timeout: 20s", "shutdown_timeout: 500ms"), &origin, "30s");
+    let mut tunnel = RawClient::tcp(seawall.addr(0));
+    let head = Call::get("x", "/tunnel")
+        .header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", KEY);
+    assert_eq!(tunnel.exchange(&head).expect("a tunnel").status, 101);
+    let before = pid(&status(&seawall));
+    let began = Instant::now();
+    assert_eq!(upgrade(&seawall).code, Some(0));
+    eventually(DEADLINE, "the old process to end", || is_gone(before));
+    assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
+    let _ = tunnel.read_to_close();
+}
+
+#[test]
+fn the_new_process_knows_who_is_sick_before_it_takes_a_request() {
+    let sick =
+        Origin::h1(|request| Reply::new(if request.path() == "/healthz" { 500 } else { 200 }).body("sick"));
+    let well = Origin::h1(|_| Reply::ok("well"));
+    let yaml = "
+listeners: [{ address: '127.0.0.1:%{port}' }]
+admin: { listen: 'unix:%{dir}/admin.sock' }
+upstreams:
+  app:
+    servers: ['%{sick}', '%{well}']
+    health: { http: /healthz, interval: 1h, unhealthy_threshold: 1 }
+sites: [{ default: true, routes: [{ path: /, upstream: app }] }]
+";
+    let builder = Seawall::with(yaml).set("sick", sick.addr()).set("well", well.addr());
+    let program = own_program(builder.folder());
+    let seawall = builder.program(&program).start();
+    let down = [("upstream", "app"), ("server", sick.addr())];
+    seawall.wait_metric("seawall_upstream_server_up", &down, 0.0);
+    let load = Load::start(seawall.addr(0), &Call::get("x", "/"), &LOAD[..2], 100, {
+        Arc::new(|| {
+            Box::new(|response: &Response| match response.text().as_str() {
+                "well" => Ok(()),
+                other => Err(format!("status {}: {other}", response.status)),
+            })
+        })
+    });
+    for number in 1..=3 {
+        let sent = load.sent();
+        assert_eq!(upgrade(&seawall).code, Some(0));
+        // The next check by the clock is an hour away: this one came with the upgrade.
+        assert_eq!(sick.requests_for("/healthz").len(), number + 1);
+        eventually(DEADLINE, "requests to the new process", || load.sent() > sent + 20);
+    }
+    load.finish().assert_clean(60);
+    assert!(sick.requests_for("/").is_empty());
+}
+
 /// A successor that speaks the first words and then does as the test says.
 fn impostor(rest: &str) -> String {
     format!(
         "#!/usr/bin/env python3
-import json, os, signal, socket, sys, time
+import json, os, signal, socket, struct, sys, time
 end = socket.socket(fileno=os.dup(0))
+taken = []
 def say(**words): end.send(json.dumps(words).encode())
-def hear(): return json.loads(end.recvmsg(65536, 4096)[0])
+def hear():
+    words, more, _, _ = end.recvmsg(65536, 4096)
+    for _, _, fds in more: taken.extend(struct.unpack(str(len(fds) // 4) + 'i', fds))
+    return json.loads(words)
 def until(word):
     while hear()['say'] != word: pass
-say(say='hello', version=1)
+def health(status='200 OK', instance='x', state='prepared'):
+    say(say='prepared', instance='x')
+    until('ask')
+    asked = socket.socket(fileno=taken[-1])
+    body = json.dumps(dict(instance=instance, state=state))
+    asked.recv(65536)
+    asked.sendall(('HTTP/1.1 ' + status + '\\r\\n\\r\\n' + body).encode())
+    asked.close()
+say(say='hello', version=2, pid=os.getpid())
 until('state')
 {rest}
 "
@@ -189,27 +249,26 @@ fn whatever_the_new_process_does_the_old_one_goes_on() {
         ("exits", script("exit 3"), "exit status: 3"),
         ("hangs", script("exec sleep 600"), "hangs"),
         ("is no program", "\0\0".to_owned(), "cannot start"),
+        (
+            "is not who was started",
+            impostor("").replace("pid=os.getpid()", "pid=os.getppid()"),
+            "which was not started for this",
+        ),
         ("speaks nonsense", impostor("end.send(b'what?')\ntime.sleep(600)"), "makes no sense"),
         ("dies with the sockets", impostor("os.kill(os.getpid(), signal.SIGKILL)"), "signal: 9"),
         ("never gets ready", impostor("time.sleep(600)"), "hangs"),
+        ("gives no health", impostor("say(say='prepared', instance='x')\ntime.sleep(600)"), "asked for its health"),
         (
-            "is not ready",
-            impostor("say(say='prepared')\nn = hear()['nonce']\nsay(say='proof', nonce=n, instance='x', ready=False)"),
-            "not ready",
+            "dies when asked for its health",
+            impostor("say(say='prepared', instance='x')\nuntil('ask')"),
+            "ended while asked for its health",
         ),
-        (
-            "is another one",
-            impostor("say(say='prepared')\nhear()\nsay(say='proof', nonce='guessed', instance='x', ready=True)"),
-            "out of turn",
-        ),
-        (
-            "dies at the last step",
-            impostor(
-                "say(say='prepared')\nn = hear()['nonce']\nsay(say='proof', nonce=n, instance='x', ready=True)\nhear()",
-            ),
-            "ended",
-        ),
-        ("speaks another version", "#!/usr/bin/env python3\nimport os, socket, time\nsocket.socket(fileno=os.dup(0)).send(b'{\"say\":\"hello\",\"version\":99}')\ntime.sleep(600)\n".to_owned(), "version 99"),
+        ("is sick", impostor("health(status='503 Service Unavailable')\ntime.sleep(600)"), "says `HTTP/1.1 503"),
+        ("is not ready", impostor("health(state='leaving')\ntime.sleep(600)"), "not ready"),
+        ("is another one", impostor("health(instance='y')\ntime.sleep(600)"), "another process"),
+        ("dies at the last step", impostor("health()\nuntil('commit')"), "ended"),
+        ("fails at the last step", impostor("health()\nuntil('commit')\nsay(say='failed', why='no room')\ntime.sleep(600)"), "no room"),
+        ("speaks another version", "#!/usr/bin/env python3\nimport os, socket, time\nsocket.socket(fileno=os.dup(0)).send(b'{\"say\":\"hello\",\"version\":99,\"pid\":1}')\ntime.sleep(600)\n".to_owned(), "version 99"),
     ] {
         replace_program(&seawall, &program);
         let failed = seawall.control(&["upgrade"]);
@@ -222,7 +281,7 @@ fn whatever_the_new_process_does_the_old_one_goes_on() {
     }
     // A binary that is good and a file that is not; then neither is wrong.
     fs::remove_file(seawall.folder().join("seawall-under-test")).expect("the last impostor");
-    own_program(seawall.folder());
+    let _ = own_program(seawall.folder());
     seawall.rewrite("sites: [{ hosts: }");
     let failed = seawall.control(&["upgrade"]);
     assert_eq!(failed.code, Some(1));
