@@ -4,11 +4,14 @@ use std::str::from_utf8;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::header::DATE;
 use http::{Extensions, HeaderMap, HeaderName};
 use pingora_cache::CacheMeta;
 use seawall_caching::no_vary_search::SearchRule;
-use seawall_caching::{Freshness, LifetimeSource, StaleWindows};
+use seawall_caching::{Freshness, LifetimeSource, StaleWindows, http_date};
 use seawall_store::{ExtensionCodec, VariantLimit};
+
+use crate::trouble::Trouble;
 
 /// The form on disk. Another one makes what is stored unusable, which costs a fetch each.
 const VERSION: u8 = 2;
@@ -20,13 +23,22 @@ pub(crate) struct Facts {
     pub(crate) stale: StaleWindows,
     pub(crate) vary: Vec<HeaderName>,
     pub(crate) search: SearchRule,
+    /// Its Date, in seconds since 1970.
+    pub(crate) date: Option<u64>,
+}
+
+/// The Date of a response that arrived at `received`, in seconds since 1970.
+pub(crate) fn date(headers: &HeaderMap, received: SystemTime) -> Option<u64> {
+    let date = http_date(headers.get(DATE)?.as_bytes(), received)?;
+    Some(date.duration_since(SystemTime::UNIX_EPOCH).ok()?.as_secs())
 }
 
 impl Facts {
     /// `limit`: how many variants the route keeps.
     fn encode(&self, limit: Option<VariantLimit>) -> Vec<u8> {
         // Without `..`: a field that is new must be written, too.
-        let Self { freshness, stale, vary, search } = self;
+        // The date is read from the header again.
+        let Self { freshness, stale, vary, search, date: _ } = self;
         let Freshness { lifetime, source, initial_age, received } = *freshness;
         let StaleWindows { while_revalidate, if_error, if_disconnected, forbidden } = *stale;
         let received = received.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -63,16 +75,13 @@ impl Facts {
         let (while_revalidate, if_error, if_disconnected) = (time()?, time()?, time()?);
         let mut names = rest.split(|byte| *byte == b'\n');
         let source = LifetimeSource::from_name(from_utf8(names.next()?).ok()?)?;
+        let received = SystemTime::UNIX_EPOCH.checked_add(received)?;
         let facts = Self {
-            freshness: Freshness {
-                lifetime,
-                source,
-                initial_age,
-                received: SystemTime::UNIX_EPOCH.checked_add(received)?,
-            },
+            freshness: Freshness { lifetime, source, initial_age, received },
             stale: StaleWindows { while_revalidate, if_error, if_disconnected, forbidden: forbidden != 0 },
             vary: names.map(|name| HeaderName::from_bytes(name).ok()).collect::<Option<_>>()?,
             search: if by_search != 0 { SearchRule::of(header) } else { SearchRule::default() },
+            date: date(header, received),
         };
         Some((facts, limit))
     }
@@ -91,6 +100,7 @@ impl ExtensionCodec for FactsCodec {
     fn decode(&self, bytes: &[u8], meta: &mut CacheMeta) -> Option<()> {
         let (facts, limit) = Facts::decode(bytes, meta.headers())?;
         meta.extensions_mut().insert(Arc::new(facts));
+        meta.extensions_mut().insert(Arc::new(Trouble::default()));
         if let Some(limit) = limit {
             meta.extensions_mut().insert(limit);
         }
@@ -119,6 +129,7 @@ mod tests {
         ) {
             let mut header = HeaderMap::new();
             header.insert("no-vary-search", "params=(\"utm\")".parse().unwrap());
+            header.insert("date", "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap());
             let search = if searched { SearchRule::of(&header) } else { SearchRule::default() };
             let limit = Some(limit).filter(|limit| *limit > 0).map(VariantLimit);
             let [lifetime, initial_age, received, while_revalidate, if_error, if_disconnected] = times;
@@ -132,6 +143,7 @@ mod tests {
                 stale: StaleWindows { while_revalidate, if_error, if_disconnected, forbidden },
                 vary: vary.iter().map(|name| HeaderName::from_bytes(name.as_bytes()).unwrap()).collect(),
                 search,
+                date: Some(784_111_777),
             };
             prop_assert_eq!(Facts::decode(&facts.encode(limit), &header), Some((facts, limit)));
         }

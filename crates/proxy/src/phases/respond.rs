@@ -12,15 +12,16 @@ use pingora_proxy::{FailToProxy, PurgeStatus, Session};
 use seawall_caching::directives::SURROGATE_CONTROL;
 use seawall_caching::status::{self, CACHE_STATUS};
 use seawall_caching::validation::{self, Outcome};
-use seawall_caching::{LifetimeSource, Request, Response, http_date};
+use seawall_caching::{LifetimeSource, Request, Response};
 use seawall_compress::representation::UNCODED_ETAG;
-use seawall_guard::{ConnectionState, Phase, with_current_connection};
+use seawall_guard::{ConnectionState, with_current_connection};
 use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
 use crate::cache_status;
 use crate::collapse;
 use crate::context::{Context, Instead};
+use crate::facts;
 use crate::failure::Failure;
 use crate::phases::{lookup, parts, ranges};
 
@@ -43,8 +44,10 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
     for (name, value) in std::mem::take(&mut ctx.cache.withheld) {
         response.append_header(name, value)?;
     }
+    let mut date = None;
     let stored = session.cache.maybe_cache_meta();
     if let Some((meta, facts)) = stored.and_then(|meta| Some((meta, lookup::facts(meta)?))) {
+        date = Some(facts.date);
         let now = SystemTime::now();
         ctx.cache.ttl = Some(ttl(meta, facts, now));
         let age = facts.freshness.age_at(now).as_secs();
@@ -67,7 +70,7 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         response.remove_header(&SURROGATE_CONTROL);
     }
     response.remove_header(&UNCODED_ETAG);
-    keep_date(response);
+    keep_date(date.unwrap_or_else(|| facts::date(&response.headers, SystemTime::now())));
     end_with_connection(session, response, ctx);
     finish_header(session, response, ctx)
 }
@@ -82,19 +85,12 @@ fn end_with_connection(session: &mut Session, response: &mut ResponseHeader, ctx
     }
 }
 
-/// Pingora writes the time of sending into every response; the front door puts the origin's date back. There is no
-/// such place over HTTP/2.
-fn keep_date(response: &ResponseHeader) {
-    with_current_connection(|connection| {
-        if connection.phase() == Phase::Streaming {
-            return;
-        }
-        let date = response.headers.get(DATE).and_then(|date| http_date(date.as_bytes(), SystemTime::now()));
-        let seconds = date.and_then(|date| date.duration_since(SystemTime::UNIX_EPOCH).ok());
-        if let Some(seconds) = seconds {
-            connection.note_date(seconds.as_secs());
-        }
-    });
+/// Pingora writes the time of sending into every response; the front door puts the origin's date back, in seconds since
+/// 1970. There is no such place over HTTP/2.
+fn keep_date(date: Option<u64>) {
+    if let Some(seconds) = date {
+        with_current_connection(|connection| connection.note_date(seconds));
+    }
 }
 
 /// What Pingora knows of the cache's part.

@@ -20,7 +20,7 @@ use seawall_telemetry::metrics::UpstreamResult;
 use seawall_upstream::{Outcome, Reached};
 
 use crate::context::{Context, Stored};
-use crate::facts::Facts;
+use crate::facts::{self, Facts};
 use crate::phases::{encode, lookup, parts, select};
 use crate::predictor::OF_ONE_MOMENT;
 use crate::trouble::Trouble;
@@ -270,6 +270,7 @@ pub(crate) fn meta(
     }
     let search =
         if policy.no_vary_search() { SearchRule::of(&header.headers) } else { SearchRule::default() };
+    let date = facts::date(&header.headers, received);
     let mut meta = CacheMeta::new(
         admission.freshness.fresh_until(),
         received,
@@ -278,7 +279,7 @@ pub(crate) fn meta(
         header,
     );
     let facts =
-        Facts { freshness: admission.freshness, stale: admission.stale, vary: admission.vary, search };
+        Facts { freshness: admission.freshness, stale: admission.stale, vary: admission.vary, search, date };
     meta.extensions_mut().insert(Arc::new(facts));
     meta.extensions_mut().insert(Arc::new(Trouble::default()));
     if let Some(limit) = policy.max_variants() {
