@@ -27,6 +27,9 @@ const TICKETS: Duration = Duration::from_secs(60);
 /// for as long, so that a file is not read while it is written.
 const FILES: Duration = Duration::from_millis(500);
 
+/// How often a successor looks whether the index of its disks is read.
+const INDEX: Duration = Duration::from_millis(10);
+
 /// Runs for as long as the process.
 pub(crate) struct Upkeep {
     pub(crate) node: Arc<Node>,
@@ -130,6 +133,7 @@ impl Upkeep {
             checks.spawn(async move { pool.check_now().await });
         }
         while checks.join_next().await.is_some() {}
+        self.read_index().await;
         self.node.lifecycle.reach(Station::Prepared);
         let (instance, health) = (self.node.instance.clone(), self.health.clone());
         let waiting = tokio::task::spawn_blocking(move || {
@@ -149,6 +153,23 @@ impl Upkeep {
             log::warn!("the process before is gone ({error}); this one serves");
         }
         Ok(())
+    }
+
+    /// Waits until what is on the disks is known. What takes longer than half of the time there is, is found later: the old
+    /// process should not have to stay for it.
+    async fn read_index(&self) {
+        let store = self.node.engine().store;
+        let patience = self.node.settings().server.upgrade_timeout.duration() / 2;
+        let read = async {
+            while !store.is_recovered() {
+                tokio::time::sleep(INDEX).await;
+            }
+        };
+        if tokio::time::timeout(patience, read).await.is_err() {
+            log::warn!(
+                "the index of the disks is not read after {patience:?}; this process takes over with what it knows"
+            );
+        }
     }
 
     async fn follow_certificates(&self) {

@@ -156,6 +156,11 @@ impl Disks {
         self.disks.iter().for_each(|disk| disk.step_down());
     }
 
+    /// Makes what is there findable for a process that opens the folders now.
+    pub(crate) fn seal(&self) {
+        self.disks.iter().for_each(|disk| disk.seal());
+    }
+
     /// Writes what waits, and ends.
     pub(crate) fn close(&self) {
         self.disks.iter().for_each(|disk| disk.close());

