@@ -70,15 +70,43 @@ fn given<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
     Option::<T>::deserialize(from).map(Some)
 }
 
-/// `POST /v1/purge`. One field says what; others may join `url` later.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Names in one purge, at most.
+pub const MAX_PURGED: usize = 1000;
+
+/// `POST /v1/purge`: everything that is named goes, in any combination.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Purge {
-    /// The URL as a client asks for it, scheme and host included.
-    pub url: String,
-    /// Keep the response, but ask the origin before it is used again.
-    #[serde(default)]
-    pub soft: bool,
+    /// One URL as a client asks for it, scheme and host included; the same as `urls` with one.
+    pub url: Option<String>,
+    /// URLs.
+    pub urls: Vec<String>,
+    /// Tags that origins gave their responses.
+    pub tags: Vec<String>,
+    /// Hosts with a path: what is there and beneath.
+    pub prefixes: Vec<String>,
+    /// Hosts.
+    pub hosts: Vec<String>,
+    /// All there is.
+    pub everything: bool,
+    /// Keep the responses, but ask the origin before they are used again. When not given: not for URLs, for all else.
+    pub soft: Option<bool>,
+}
+
+impl Purge {
+    /// How many names it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let lists = [&self.urls, &self.tags, &self.prefixes, &self.hosts];
+        let listed: usize = lists.iter().map(|list| list.len()).sum();
+        listed + usize::from(self.url.is_some()) + usize::from(self.everything)
+    }
+
+    /// Whether it names nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// Why a request was not done.

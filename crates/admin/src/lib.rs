@@ -15,6 +15,6 @@ mod settings;
 pub use access::Access;
 pub use app::AdminApp;
 pub use client::{Client, ClientError, Target};
-pub use control::{Control, Fault, Order, Purge, Readiness, Reply};
+pub use control::{Control, Fault, MAX_PURGED, Order, Purge, Readiness, Reply};
 pub use routes::{Action, ROUTES, Route};
 pub use settings::{AdminSettings, admin_limits};

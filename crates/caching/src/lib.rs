@@ -53,6 +53,7 @@ pub mod stale;
 pub mod status;
 pub mod storability;
 mod syntax;
+pub mod tags;
 pub mod validation;
 pub mod vary;
 
@@ -70,4 +71,5 @@ pub use stale::StaleWindows;
 pub use status::CacheStatus;
 pub use storability::{Admission, NotStored};
 pub use syntax::MAX_DELTA;
+pub use tags::TagFields;
 pub use vary::Vary;

@@ -47,6 +47,6 @@ pub use part_index::{PartIndex, PartIndexStats};
 pub use phases::select::MAX_TRIES;
 pub use plan::{Action, CachePlan, Plan, RoutePlan, SitePlan, UpstreamKind, UpstreamPlan};
 pub use predictor::Uncacheable;
-pub use purge::{PurgeError, Purged};
+pub use purge::{Purge, PurgeError, Purged};
 pub use search::SearchMemory;
 pub use service::Seawall;

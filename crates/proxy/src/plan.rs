@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pingora_cache::lock::CacheKeyLockImpl;
 use pingora_cache::predictor::CacheablePredictor;
-use seawall_caching::CachePolicy;
+use seawall_caching::{CachePolicy, TagFields};
 use seawall_compress::CompressPolicy;
 use seawall_config::units::CidrSet;
 use seawall_files::FilesOrigin;
@@ -134,4 +134,6 @@ pub struct CachePlan {
     pub max_object: usize,
     /// Who may send PURGE.
     pub purge_allow: CidrSet,
+    /// Where responses say by which tags they are purged.
+    pub tags: TagFields,
 }

@@ -18,6 +18,7 @@ pub(crate) fn check(settings: &Settings, document: &Document, out: &mut Diagnost
     let store = settings.cache.store();
     store.check(&root.key("cache"), out);
     store.check_machine(&root.key("cache"), out);
+    settings.cache.purge.check(&root.key("cache").key("purge"), out);
     if settings.cache.uncacheable_keys == 0 {
         out.error(&root.key("cache").key("uncacheable_keys"), "`uncacheable_keys` cannot be zero")
             .hint("without it every uncacheable request would wait for the one before; write 1024 or more");

@@ -31,7 +31,7 @@ pub(crate) enum Command {
     Status(RemoteArgs),
     /// Show the pools of a running Seawall, or drain, enable and weigh their servers
     Pools(PoolsArgs),
-    /// Take a response out of the cache of a running Seawall
+    /// Take responses out of the cache of a running Seawall, by URL, tag, prefix, host, or all
     Purge(PurgeArgs),
     /// Have a running Seawall read its configuration anew; exits with 1 when it is refused
     Reload(ReloadArgs),
@@ -157,13 +157,29 @@ pub(crate) struct PoolsArgs {
 
 /// `seawall purge`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
 pub(crate) struct PurgeArgs {
-    /// The URLs, as clients ask for them
-    #[arg(required = true)]
+    /// URLs, as clients ask for them
+    #[arg(group = "what")]
     pub(crate) urls: Vec<String>,
-    /// Keep the responses, but ask the origin before they are used again
-    #[arg(long)]
+    /// Responses with this tag (Surrogate-Key, Cache-Tag, xkey, Cache-Groups)
+    #[arg(long = "tag", value_name = "TAG", group = "what")]
+    pub(crate) tags: Vec<String>,
+    /// Responses at and beneath a path: example.com/assets
+    #[arg(long = "prefix", value_name = "HOST/PATH", group = "what")]
+    pub(crate) prefixes: Vec<String>,
+    /// Responses of a host
+    #[arg(long = "host", value_name = "HOST", group = "what")]
+    pub(crate) hosts: Vec<String>,
+    /// All there is
+    #[arg(long, group = "what")]
+    pub(crate) everything: bool,
+    /// Keep the responses, but ask the origin before they are used again; what is done for all but URLs
+    #[arg(long, conflicts_with = "hard")]
     pub(crate) soft: bool,
+    /// Use the responses no more, whatever state the origin is in; what is done for URLs
+    #[arg(long)]
+    pub(crate) hard: bool,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
 }

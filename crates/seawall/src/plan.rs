@@ -255,6 +255,7 @@ impl Engine {
             lock_wait: settings.collapse.wait.duration(),
             max_object: self.max_object,
             purge_allow: settings.purge.allow.iter().collect(),
+            tags: settings.purge.tags(),
         }
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use http::HeaderName;
 use schemars::JsonSchema;
 use seawall_admin::AdminSettings;
-use seawall_caching::{Profile, RouteCacheSettings};
+use seawall_caching::tags::TAG_FIELDS;
+use seawall_caching::{Profile, RouteCacheSettings, TagFields};
 use seawall_compress::CompressSettings;
 use seawall_config::units::{ByteSize, Cidr, Span};
-use seawall_config::{OneOrMany, Short};
+use seawall_config::{Diagnostics, OneOrMany, Path, Short};
 use seawall_guard::LimitsSettings;
 use seawall_listen::ListenerSettings;
 use seawall_proxy::ForwardingSettings;
@@ -172,7 +174,7 @@ pub(crate) struct CacheSettings {
     pub(crate) max_purges: u32,
     /// How requests for the same response wait for one fetch.
     pub(crate) collapse: CollapseSettings,
-    /// Who may purge.
+    /// Who may purge, and by which tags.
     pub(crate) purge: PurgeSettings,
     /// Keys remembered as uncacheable, so that requests for them never wait for each other. Beyond this number the
     /// least recently marked are forgotten.
@@ -248,13 +250,67 @@ impl Default for CollapseSettings {
     }
 }
 
-/// `PURGE` requests.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+/// Purges: who may send `PURGE`, and where responses have tags.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PurgeSettings {
     /// Addresses and networks that may send `PURGE`; the address on the connection counts, never a header.
     /// Empty: nobody.
     pub(crate) allow: Vec<Cidr>,
+    /// Response fields with tags to purge by. Which form each has is known of the four; others may have spaces or commas
+    /// between their tags.
+    pub(crate) tag_fields: Vec<String>,
+    /// Those of them that clients get to see. The others are meant for the cache alone.
+    pub(crate) forward_tag_fields: Vec<String>,
+    /// Tags of one response. One with more is not stored, since a purge would miss it.
+    pub(crate) max_tags: u32,
+}
+
+/// More tags than one response may have: each takes 16 bytes of memory, and is looked up after a purge.
+const MAX_TAGS: u32 = 2048;
+
+impl Default for PurgeSettings {
+    fn default() -> Self {
+        Self {
+            allow: Vec::new(),
+            tag_fields: TAG_FIELDS.map(str::to_owned).to_vec(),
+            forward_tag_fields: vec!["cache-groups".to_owned()],
+            max_tags: 256,
+        }
+    }
+}
+
+impl PurgeSettings {
+    /// Reports what is wrong with them.
+    pub(crate) fn check(&self, at: &Path, out: &mut Diagnostics) {
+        for (key, names) in
+            [("tag_fields", &self.tag_fields), ("forward_tag_fields", &self.forward_tag_fields)]
+        {
+            for (number, name) in names.iter().enumerate() {
+                if name.parse::<HeaderName>().is_err() {
+                    out.error(&at.key(key).index(number), format!("`{name}` is not the name of a field"));
+                }
+            }
+        }
+        for (number, name) in self.forward_tag_fields.iter().enumerate() {
+            if !self.tag_fields.iter().any(|field| field.eq_ignore_ascii_case(name)) {
+                out.warning(
+                    &at.key("forward_tag_fields").index(number),
+                    format!("`{name}` is not among `tag_fields`, so it reaches clients anyway"),
+                );
+            }
+        }
+        if !(1..=MAX_TAGS).contains(&self.max_tags) {
+            out.error(&at.key("max_tags"), format!("`max_tags` is from 1 to {MAX_TAGS}"));
+        }
+    }
+
+    /// The fields, checked before.
+    pub(crate) fn tags(&self) -> TagFields {
+        let names =
+            |names: &[String]| names.iter().filter_map(|name| name.parse().ok()).collect::<Vec<HeaderName>>();
+        TagFields::new(&names(&self.tag_fields), &names(&self.forward_tag_fields), self.max_tags as usize)
+    }
 }
 
 /// The process.

@@ -16,10 +16,6 @@ pub trait ExtensionCodec: Debug + Send + Sync {
     /// Puts what `bytes` say into the extensions of `meta`, which is complete otherwise. None when they are not
     /// understood (another version wrote them): the response then counts as not stored.
     fn decode(&self, bytes: &[u8], meta: &mut CacheMeta) -> Option<()>;
-    /// Names the response may be purged by beside its key, such as its surrogate keys, hashed.
-    fn tags(&self, _extensions: &Extensions) -> Vec<u128> {
-        Vec::new()
-    }
 }
 
 /// For responses without extensions.

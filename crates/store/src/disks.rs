@@ -6,12 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 
-use crate::clock::Clock;
-use crate::codec::ExtensionCodec;
 use crate::disk::io::Files;
-use crate::disk::purges::{Purge, Purges, Scope};
 use crate::disk::stats::DiskStats;
 use crate::disk::{Config, Disk, DiskError, Shared};
+use crate::purges::{Purge, Scope};
 use crate::storage::Names;
 
 /// Purges that may wait to be recorded. Beyond it a purge is refused.
@@ -54,12 +52,8 @@ impl Disks {
     pub(crate) fn open(
         files: &Arc<dyn Files>,
         wanted: &[(&Path, Config)],
-        max_purges: usize,
-        clock: &Arc<Clock>,
-        codec: Arc<dyn ExtensionCodec>,
+        shared: Shared,
     ) -> Result<Self, DiskError> {
-        let purges = Arc::new(Purges::new(max_purges, wanted.len()));
-        let shared = Shared { purges, clock: Arc::clone(clock), codec };
         let opened = wanted
             .iter()
             .enumerate()
@@ -130,7 +124,8 @@ impl Disks {
         (gone, self.recorded(purge))
     }
 
-    fn recorded(&self, purge: Purge) -> Recording {
+    /// What waits until a purge that is in the table is recorded for good.
+    pub(crate) fn recorded(&self, purge: Purge) -> Recording {
         let (done, answer) = oneshot::channel();
         // A queue that is full drops `done`, and the answer is no.
         let _ = self.to_record.try_send((purge, done));

@@ -28,9 +28,19 @@ pub(crate) struct Object {
     pub(crate) fill: u64,
     /// Bytes charged for it.
     pub(crate) weight: u64,
+    /// The moment in the history of purges up to which it is known to be valid.
+    pub(crate) epoch: u64,
+    /// The generation of purges in which it was last judged; 0 when never.
+    pub(crate) judged: AtomicU64,
 }
 
 impl Object {
+    /// The same with another header.
+    pub(crate) fn with_head(&self, head: Head, weight: u64, epoch: u64) -> Self {
+        let (head, body) = (Arc::new(head), Arc::clone(&self.body));
+        Self { head, body, fill: self.fill, weight, epoch, judged: AtomicU64::new(0) }
+    }
+
     /// What `head` and `body` weigh together, in bytes.
     pub(crate) fn weigh(head: &Head, body: &Body, variant: bool) -> u64 {
         OBJECT_OVERHEAD.saturating_add(head.bytes()).saturating_add(body.bytes()).saturating_add(if variant {

@@ -98,6 +98,8 @@ pub(crate) struct Fill {
     stale_since: OnceLock<SystemTime>,
     /// Set once a newer fill of its key is stored, even if that object is gone again by the end of this one.
     overtaken: AtomicBool,
+    /// The generation of purges in which it was last judged.
+    pub(crate) judged: AtomicU64,
     window: u64,
     readers: AtomicUsize,
     /// How far the reader of the request that pays for the fill has come.
@@ -119,6 +121,7 @@ impl Fill {
             progress: watch::Sender::new(Progress { len: 0, state: State::Running }),
             stale_since: OnceLock::new(),
             overtaken: AtomicBool::new(false),
+            judged: AtomicU64::new(0),
             window,
             readers: AtomicUsize::new(0),
             owner_at: AtomicU64::new(0),

@@ -23,7 +23,7 @@ use pingora_cache::key::HashBinary;
 use pingora_error::{Error, ErrorType::InternalError, OrErr, Result};
 use pingora_http::ResponseHeader;
 
-use crate::Epoch;
+use crate::{Epoch, Labels};
 
 /// What an `http::HeaderMap` spends on a field, beside the text: its entry, and the reference counts of names that are
 /// not standard ones. Checked by `tests/real_memory.rs`.
@@ -53,6 +53,8 @@ pub(crate) struct Head {
     epoch_override: Option<SystemTime>,
     header: ResponseHeader,
     extensions: Extensions,
+    /// Not among the extensions, which are copied for each hit.
+    labels: Labels,
     /// Pingora's encoding of the internals, kept only where [`CacheMeta::new`] cannot say them.
     internals: Option<Bytes>,
     bytes: u64,
@@ -67,12 +69,14 @@ impl Head {
         let internals = if plain { None } else { Some(Bytes::from(meta.serialize()?.0)) };
         let mut extensions = meta.extensions().clone();
         extensions.remove::<Epoch>();
+        let labels = extensions.remove::<Labels>().unwrap_or_default();
         let field = FIELD_OVERHEAD.saturating_add(if header.has_case() { CASE_OVERHEAD } else { 0 });
         let slot = if header.has_case() { 2 * SLOT } else { SLOT };
         // Three of four slots are used before a map grows.
         let slots = (header.headers.capacity() as u64).saturating_mul(4).div_ceil(3);
         let bytes = (size_of::<Self>() as u64)
             .saturating_add(text)
+            .saturating_add(labels.bytes())
             .saturating_add((header.headers.len() as u64).saturating_mul(field))
             .saturating_add(slots.saturating_mul(slot))
             .saturating_add(internals.as_ref().map_or(0, |b| b.len() as u64));
@@ -86,9 +90,21 @@ impl Head {
             epoch_override: meta.epoch_override(),
             header,
             extensions,
+            labels,
             internals,
             bytes,
         })
+    }
+
+    /// The names by which it is purged with others.
+    pub(crate) fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    /// Gives it the labels that were stored with it.
+    pub(crate) fn set_labels(&mut self, labels: Labels) {
+        self.bytes = self.bytes.saturating_sub(self.labels.bytes()).saturating_add(labels.bytes());
+        self.labels = labels;
     }
 
     /// Variants of its URL that may be kept beside it, when its route says so.

@@ -45,16 +45,19 @@ mod fill;
 mod ghost;
 mod head;
 mod hit;
+mod labels;
 mod ledger;
 mod memory;
 mod miss;
 mod purged;
+mod purges;
 mod queues;
 mod settings;
 mod shard;
 mod stats;
 mod storage;
 mod store;
+mod sweep;
 
 pub use codec::{ExtensionCodec, NoExtensions};
 pub use disk::DiskError;
@@ -64,6 +67,7 @@ pub use disk::inspect::{Record, Report, inspect};
 pub use disk::stats::{DiskCounts, DiskStats};
 pub use head::VariantLimit;
 pub use hit::{DISK_READ_FAILED, FILL_FAILED, OUT_OF_RANGE, READER_TOO_SLOW, stored_length};
+pub use labels::{Label, Labels, MAX_PREFIX_SEGMENTS};
 #[cfg(feature = "simulation")]
 pub use memory::simulation::Simulation;
 pub use memory::{Epoch, MemoryStore, OrWhole, Refusal, StoreError};

@@ -30,6 +30,20 @@ pub(crate) enum Verdict {
     Gone,
 }
 
+impl Verdict {
+    /// What both mean together.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Gone, _) | (_, Self::Gone) => Self::Gone,
+            (Self::StaleSince(one), Self::StaleSince(two)) => Self::StaleSince(one.min(two)),
+            (Self::StaleSince(since), Self::Valid) | (Self::Valid, Self::StaleSince(since)) => {
+                Self::StaleSince(since)
+            }
+            (Self::Valid, Self::Valid) => Self::Valid,
+        }
+    }
+}
+
 /// A shard's memory of its purges. Bounded: once a purge has to be forgotten, whatever was requested before
 /// it counts as purged.
 #[derive(Debug, Default)]

@@ -17,14 +17,17 @@ use crate::codec::ExtensionCodec;
 use crate::disk::io::{Files, RealFiles};
 use crate::disk::record::CHUNK;
 use crate::disk::stats::DiskStats;
-use crate::disk::{Disk, OnDisk};
+use crate::disk::{Disk, OnDisk, Shared};
 use crate::disks::{Disks, Recording};
 use crate::head::Head;
 use crate::hit::Hit;
+use crate::labels::Label;
 use crate::memory::{Epoch, MemoryStore, StoreError, whole_of};
+use crate::purges::Purges;
 use crate::settings::StoreSettings;
 use crate::stats::Stats;
 use crate::storage::{Names, is_ours};
+use crate::sweep::Sweeper;
 
 /// A purge holds until the next restart, which may undo it: no disk could record it.
 pub const PURGE_NOT_RECORDED: ErrorType = ErrorType::Custom("cache purge not recorded");
@@ -46,6 +49,9 @@ pub enum Peek {
 pub struct Store {
     memory: MemoryStore,
     disks: Option<Arc<Disks>>,
+    clock: Arc<Clock>,
+    purges: Arc<Purges>,
+    sweeper: Sweeper,
 }
 
 impl Store {
@@ -69,15 +75,19 @@ impl Store {
     ) -> std::result::Result<&'static Self, StoreError> {
         MemoryStore::check(settings)?;
         let clock = Arc::new(Clock::new());
+        let purges = Arc::new(Purges::new(settings.max_purges as usize, settings.disk.len()));
         let disks = if settings.disk.is_empty() {
             None
         } else {
             let wanted: Vec<_> =
                 settings.disk.iter().map(|disk| (disk.path.as_path(), disk.config(settings))).collect();
-            Some(Arc::new(Disks::open(files, &wanted, settings.max_purges as usize, &clock, codec)?))
+            let shared = Shared { purges: Arc::clone(&purges), clock: Arc::clone(&clock), codec };
+            Some(Arc::new(Disks::open(files, &wanted, shared)?))
         };
-        let memory = MemoryStore::build(settings, clock, disks.clone());
-        let store: &'static Self = Box::leak(Box::new(Self { memory, disks }));
+        let memory = MemoryStore::build(settings, Arc::clone(&clock), Arc::clone(&purges), disks.clone());
+        let store: &'static Self =
+            Box::leak(Box::new(Self { memory, disks, clock, purges, sweeper: Sweeper::default() }));
+        store.sweeper.start(&store.memory).map_err(StoreError::Thread)?;
         for disk in store.all_disks() {
             disk.set_hot(Box::new(|key| store.memory.has(key)));
         }
@@ -110,6 +120,32 @@ impl Store {
     #[must_use]
     pub fn is_recovered(&self) -> bool {
         self.all_disks().iter().all(|disk| disk.is_recovered())
+    }
+
+    /// Purges all responses that bear one of `labels`, in both tiers; with `soft` they are stale from now on. It takes
+    /// the same time whatever is stored. When this returns it holds for every thread, and no restart undoes it.
+    ///
+    /// # Errors
+    /// [`PURGE_NOT_RECORDED`]: it holds, but only until the next restart.
+    pub async fn purge_labels(&self, labels: &[Label<'_>], soft: bool) -> Result<()> {
+        let since = soft.then(SystemTime::now);
+        let mut recordings = Vec::new();
+        for label in labels {
+            match &self.disks {
+                // It frees the index, too.
+                Some(disks) if *label == Label::Everything && !soft => recordings.push(disks.purge_all().1),
+                disks => {
+                    let purge = label.purge(self.clock.advance(), since);
+                    self.purges.add(&purge);
+                    recordings.extend(disks.as_ref().map(|disks| disks.recorded(purge)));
+                }
+            }
+        }
+        self.sweeper.wake();
+        for recording in recordings {
+            recorded(Some(recording)).await?;
+        }
+        Ok(())
     }
 
     /// Purges everything, in both tiers. Hands out how many objects went.
@@ -167,6 +203,7 @@ impl Store {
     /// Writes what waits to be written and seals what is open, so that the next start finds all of it without a
     /// search. Nothing is written to the disks afterwards.
     pub fn close(&self) {
+        self.sweeper.stop();
         if let Some(disks) = &self.disks {
             disks.close();
         }
@@ -254,10 +291,12 @@ impl Store {
             at = at.saturating_add(bytes.len() as u64);
             builder.append(&bytes);
         }
-        if let Ok(head) = Head::freeze(&found.meta)
-            && let Some(object) = self.memory.promote(names, head, builder.finish(), found.seq, epoch)
-        {
-            return Some((found.meta, Hit::whole(object)));
+        if let Ok(mut head) = Head::freeze(&found.meta) {
+            head.set_labels(found.labels.clone());
+            let moments = (found.seq, found.epoch);
+            if let Some(object) = self.memory.promote(names, head, builder.finish(), moments, epoch) {
+                return Some((found.meta, Hit::whole(object)));
+            }
         }
         Some((found.meta, Hit::on_disk(found.body, len)))
     }

@@ -50,7 +50,9 @@ pub(crate) fn begin(session: &Session, response: &ResponseHeader, ctx: &mut Cont
     let answer = Response { status: response.status, headers: &response.headers };
     let Ok(admission) = post::decide(&head.headers, &answer, &origin, times, policy) else { return };
     let epoch = ctx.plan.cache.store.epoch();
-    let meta = store::meta(response.clone(), admission, received, policy, Some(epoch));
+    let path = route::split(&target).0;
+    let Some(labels) = store::labels(&ctx.plan, &ctx.host, path, response) else { return };
+    let meta = store::meta(response.clone(), admission, received, policy, Some(epoch), labels);
     ctx.copy = Some(Box::new(Copy { key: named.key, meta, body: BytesMut::new(), complete: false }));
 }
 

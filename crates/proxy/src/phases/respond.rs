@@ -68,6 +68,9 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         let value = cache_status::describe(&ctx.cache, phase, response.status).value(&response.headers);
         response.insert_header(CACHE_STATUS, value)?;
         response.remove_header(&SURROGATE_CONTROL);
+        for name in ctx.plan.cache.tags.hidden() {
+            response.remove_header(name);
+        }
     }
     response.remove_header(&UNCODED_ETAG);
     keep_date(date.unwrap_or_else(|| facts::date(&response.headers, SystemTime::now())));
@@ -185,8 +188,12 @@ pub(crate) fn purged(
     status: &PurgeStatus,
     response: &mut Cow<'static, ResponseHeader>,
 ) -> Result<()> {
-    if matches!(status, PurgeStatus::NoCache) {
-        ctx.error = "purge_without_cache";
+    match status {
+        PurgeStatus::NoCache => ctx.error = "purge_without_cache",
+        PurgeStatus::Found | PurgeStatus::NotFound | PurgeStatus::Error(_) => {
+            let ok = !matches!(status, PurgeStatus::Error(_));
+            ctx.plan.metrics.purged("url", false, ok, ctx.started.elapsed());
+        }
     }
     let response = response.to_mut();
     response.remove_header(&http::header::SERVER);

@@ -15,13 +15,14 @@ use pingora_proxy::Session;
 use seawall_caching::no_vary_search::SearchRule;
 use seawall_caching::{Admission, CachePolicy, Request, Response, Times, storability, validation};
 use seawall_compress::representation;
-use seawall_store::{Epoch, VariantLimit};
+use seawall_store::{Epoch, Labels, VariantLimit};
 use seawall_telemetry::metrics::UpstreamResult;
 use seawall_upstream::{Outcome, Reached};
 
 use crate::context::{Context, Stored};
 use crate::facts::{self, Facts};
-use crate::phases::{encode, lookup, parts, select};
+use crate::phases::{encode, lookup, parts, route, select};
+use crate::plan::Plan;
 use crate::predictor::OF_ONE_MOMENT;
 use crate::trouble::Trouble;
 use crate::upgrade;
@@ -230,6 +231,12 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
         let of_part = range.map(|_| NoCacheReason::Custom("part-too-large"));
         return RespCacheable::Uncacheable(of_part.unwrap_or(NoCacheReason::ResponseTooLarge));
     }
+    let Some(labels) = labels(&ctx.plan, &ctx.host, &client_path(session), &header) else {
+        // A purge of a tag that was left out would miss it.
+        ctx.cache.stored = Stored::No("too-many-tags");
+        ctx.plan.metrics.uncacheable().inc("too-many-tags");
+        return RespCacheable::Uncacheable(NoCacheReason::Custom("too-many-tags"));
+    };
     if let Some(range) = range
         && let Err(error) = parts::keep(&mut header, range, ctx)
     {
@@ -238,7 +245,7 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
     }
     ctx.cache.stored = Stored::Yes;
     ctx.cache.withheld = withheld(&header, &admission);
-    let meta = meta(header, admission, received, policy, ctx.cache.epoch);
+    let meta = meta(header, admission, received, policy, ctx.cache.epoch, labels);
     learn_search(session, &meta, ctx);
     RespCacheable::Cacheable(meta)
 }
@@ -257,6 +264,20 @@ fn learn_search(session: &Session, meta: &CacheMeta, ctx: &Context) {
     ctx.plan.cache.search.learn(ctx.scheme(), &authority, ctx.target.as_bytes(), &facts.search);
 }
 
+/// The path that the client asks for: operators purge what clients see, not what origins do.
+fn client_path(session: &Session) -> String {
+    let mut target = route::client_target(session).unwrap_or_default();
+    let path = route::split(&target).0.len();
+    target.truncate(path);
+    target
+}
+
+/// The names by which a response is purged with others; none when it has more tags than it may.
+pub(crate) fn labels(plan: &Plan, host: &str, path: &str, header: &ResponseHeader) -> Option<Labels> {
+    let tags = plan.cache.tags.tags(&header.headers).ok()?;
+    Some(Labels::new(host, path, tags.iter().map(|tag| &**tag)))
+}
+
 /// What the store keeps beside the body. `epoch`: when the request began in the history of purges.
 pub(crate) fn meta(
     mut header: ResponseHeader,
@@ -264,6 +285,7 @@ pub(crate) fn meta(
     received: SystemTime,
     policy: &CachePolicy,
     epoch: Option<Epoch>,
+    labels: Labels,
 ) -> CacheMeta {
     for name in admission.remove.iter().chain(&admission.withhold) {
         header.remove_header(name);
@@ -282,6 +304,7 @@ pub(crate) fn meta(
         Facts { freshness: admission.freshness, stale: admission.stale, vary: admission.vary, search, date };
     meta.extensions_mut().insert(Arc::new(facts));
     meta.extensions_mut().insert(Arc::new(Trouble::default()));
+    meta.extensions_mut().insert(labels);
     if let Some(limit) = policy.max_variants() {
         meta.extensions_mut().insert(VariantLimit(limit));
     }

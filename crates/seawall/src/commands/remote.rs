@@ -120,19 +120,35 @@ fn pool_lines(pool: &Value, text: &mut String) {
 
 /// `seawall purge`.
 pub(crate) fn purge(args: &PurgeArgs) -> Result<(), Failure> {
-    for url in &args.urls {
-        let body = json!({ "url": url, "soft": args.soft });
-        let value = call(&args.remote, Method::POST, "/v1/purge", Some(&body))?;
-        show(&args.remote, &value, |value| {
-            let what = match (value["found"] == true, args.soft) {
-                (false, _) => "was not stored",
-                (true, false) => "is gone",
-                (true, true) => "will be asked for again",
+    let soft = (args.soft || args.hard).then_some(args.soft);
+    let body = json!({
+        "urls": args.urls,
+        "tags": args.tags,
+        "prefixes": args.prefixes,
+        "hosts": args.hosts,
+        "everything": args.everything,
+        "soft": soft,
+    });
+    let value = call(&args.remote, Method::POST, "/v1/purge", Some(&body))?;
+    show(&args.remote, &value, |value| {
+        let mut text = String::new();
+        for one in value["purged"].as_array().into_iter().flatten() {
+            let what = match (&one["found"], one["soft"] == true) {
+                (Value::Bool(false), _) => "was not stored",
+                (Value::Bool(true), false) => "is gone",
+                (_, false) => "gone",
+                (Value::Bool(true), true) => "will be asked for again",
+                (_, true) => "stale, asked for again when it is wanted",
             };
-            format!("{url} {what}\n")
-        })?;
-    }
-    Ok(())
+            let name = one["name"].as_str();
+            let _ = match (one["by"].as_str(), name) {
+                (Some("url"), Some(name)) => writeln!(text, "{name} {what}"),
+                (Some(by), Some(name)) => writeln!(text, "{by} {name}: {what}"),
+                (by, _) => writeln!(text, "{}: {what}", by.unwrap_or("everything")),
+            };
+        }
+        text
+    })
 }
 
 /// `seawall reload`.

@@ -1,11 +1,11 @@
 //! What the control API asks for.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
-use seawall_admin::{Control, Fault, Order, Purge, Readiness, Reply};
-use seawall_proxy::{Purged, UpstreamKind};
+use seawall_admin::{Control, Fault, MAX_PURGED, Order, Purge, Readiness, Reply};
+use seawall_proxy::{Purge as Name, Purged, UpstreamKind};
 use seawall_telemetry::{LogLevel, LogSettings, process_log};
 use seawall_upstream::{Override, Pool};
 use serde_json::{Value, json};
@@ -112,12 +112,36 @@ impl Control for NodeControl {
     }
 
     async fn purge(&self, purge: Purge) -> Reply {
-        match self.0.plan().purge(&purge.url, purge.soft).await {
-            Ok(purged) => {
-                Ok(json!({ "url": purge.url, "soft": purge.soft, "found": purged == Purged::Done }))
-            }
-            Err(error) => Err(Fault::new(400, "url", error.to_string())),
+        if purge.is_empty() {
+            return Err(Fault::new(400, "empty", "it names nothing to purge"));
         }
+        if purge.len() > MAX_PURGED {
+            return Err(Fault::new(400, "many", format!("a purge has at most {MAX_PURGED} names")));
+        }
+        let (plan, began) = (self.0.plan(), Instant::now());
+        let mut done = Vec::with_capacity(purge.len());
+        for name in names(&purge) {
+            let soft = purge.soft.unwrap_or_else(|| name.is_soft_by_default());
+            match plan.purge(name, soft).await {
+                Ok(found) => {
+                    let mut one = json!({ "by": name.by(), "name": text(name), "soft": soft });
+                    if let Some(found) = found {
+                        one["found"] = json!(found == Purged::Done);
+                    }
+                    done.push(one);
+                }
+                Err(error) => {
+                    let status = if error.is_of_request() { 400 } else { 500 };
+                    let mut fault = Fault::new(status, name.by(), error.to_string());
+                    // A program has to know what need not be asked for again.
+                    fault.details = Some(json!({ "purged": done }));
+                    return Err(fault);
+                }
+            }
+        }
+        let took = began.elapsed();
+        log::info!("purged {} names in {took:?}", done.len());
+        Ok(json!({ "purged": done, "took_ms": took.as_secs_f64() * 1e3 }))
     }
 
     fn connections(&self) -> Reply {
@@ -218,4 +242,20 @@ fn internal(error: &dyn std::fmt::Display) -> Fault {
 /// Seconds since 1970.
 fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// What a purge names, one by one.
+fn names(purge: &Purge) -> impl Iterator<Item = Name<'_>> {
+    let urls = purge.url.iter().chain(&purge.urls).map(|url| Name::Url(url));
+    let tags = purge.tags.iter().map(|tag| Name::Tag(tag));
+    let prefixes = purge.prefixes.iter().map(|prefix| Name::Prefix(prefix));
+    let hosts = purge.hosts.iter().map(|host| Name::Host(host));
+    urls.chain(tags).chain(prefixes).chain(hosts).chain(purge.everything.then_some(Name::Everything))
+}
+
+fn text(name: Name<'_>) -> Option<&str> {
+    match name {
+        Name::Url(text) | Name::Tag(text) | Name::Prefix(text) | Name::Host(text) => Some(text),
+        Name::Everything => None,
+    }
 }

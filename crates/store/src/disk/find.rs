@@ -14,6 +14,7 @@ use super::reading::{Chunks, PATIENCE, ReadError};
 use super::record::{HEADER, Header, Place, decode_tags, stored_len};
 use super::stats::count;
 use crate::codec::decode_meta;
+use crate::labels::Labels;
 use crate::purged::Verdict;
 use crate::storage::Names;
 
@@ -26,8 +27,11 @@ const FIRST: u64 = 16 << 10;
 #[derive(Debug)]
 pub(crate) struct OnDisk {
     pub(crate) meta: CacheMeta,
+    pub(crate) labels: Labels,
     /// The number of the fill that brought it.
     pub(crate) seq: u64,
+    /// The moment in the history of purges up to which it was known to be valid when it was written.
+    pub(crate) epoch: u64,
     pub(crate) body: Chunks,
     pub(crate) body_len: u64,
     /// How often it was read before.
@@ -107,14 +111,15 @@ impl Disk {
         names: Names,
         found: Found,
         head: &Head,
-    ) -> Result<Option<(CacheMeta, Header)>, ReadError> {
+    ) -> Result<Option<(CacheMeta, Labels)>, ReadError> {
         let header = head.header;
         if header.key != names.key || header.family != names.family {
             // Two keys that look alike to the index.
             return Ok(None);
         }
-        let tags = decode_tags(&head.tags);
-        let verdict = self.purges.judge([header.key, header.family].into_iter().chain(tags), header.epoch);
+        let labels = Labels::from_names(&decode_tags(&head.tags));
+        let all = [header.key, header.family].into_iter().chain(labels.names().iter().copied());
+        let verdict = self.purges.judge(all, header.epoch);
         if verdict == Verdict::Gone {
             count(&self.counters.purged);
             self.index.remove_at(names.key, found.place);
@@ -124,13 +129,14 @@ impl Disk {
         if let Verdict::StaleSince(instant) = verdict {
             meta.expire_at(instant);
         }
-        Ok(Some((meta, header)))
+        Ok(Some((meta, labels)))
     }
 
     async fn open_at(self: &Arc<Self>, names: Names, found: Found) -> Result<Option<OnDisk>, ReadError> {
         let segment = self.segments.get(found.place.segment).ok_or(ReadError::Corrupt)?;
         let head = self.head(&segment.file, found).await?;
-        let Some((meta, header)) = self.judged(names, found, &head)? else { return Ok(None) };
+        let Some((meta, labels)) = self.judged(names, found, &head)? else { return Ok(None) };
+        let header = head.header;
         let entry = Some((names.key, found.place));
         let body = match header.place {
             Place::Here => {
@@ -147,7 +153,8 @@ impl Disk {
             }
         };
         self.index.touch(names.key);
-        Ok(Some(OnDisk { meta, seq: header.seq, body, body_len: header.body_len, reads: found.reads }))
+        let (seq, epoch, body_len) = (header.seq, header.epoch, header.body_len);
+        Ok(Some(OnDisk { meta, labels, seq, epoch, body, body_len, reads: found.reads }))
     }
 
     /// Reads the front of the record at `found`.

@@ -6,13 +6,13 @@ use std::path::Path;
 
 use super::find::Head;
 use super::folder::parse_segment;
+use super::front::read_body;
 use super::io::{Files, Handle, Mode, RealFiles, read_exact};
 use super::journal;
 use super::reclaim::{body_is_sound, record_is_sound};
 use super::record::{Header, Place, stored_len};
 use super::recover::header_at;
 use super::toc;
-use super::writer::read_body;
 use crate::codec::{NoExtensions, decode_meta};
 
 /// What is in a folder.

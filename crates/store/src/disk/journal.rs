@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use super::folder::Folder;
 use super::io::{Files, Handle, Mode, read_full, write_all};
-use super::purges::Purge;
+
 use super::record::{put, u32_at, u64_at, u128_at};
+use crate::purges::Purge;
 
 const LINE: usize = 48;
 const MAGIC: u32 = u32::from_le_bytes(*b"SWRP");
@@ -161,7 +162,7 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::purges::Scope;
+    use crate::purges::Scope;
     use std::time::SystemTime;
 
     #[test]

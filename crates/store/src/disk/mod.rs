@@ -7,14 +7,16 @@
 //!   contents](toc) at a start, newest first, [while requests are served](recover).
 //! - One thread per disk [writes](writer), [gives up](reclaim) what is oldest when room is needed, and never lets the
 //!   bytes pass `size`. Whoever reads does so [at once or through a pool](reading).
-//! - [Purges](purges) are names with a moment; their [journal](journal) is the only thing that is synced before
+//! - [Purges](crate::purges) are names with a moment; their [journal](journal) is the only thing that is synced before
 //!   anybody gets an answer.
 //! - All file access goes through a [trait](io); what fails is counted, and too much of it takes the disk
 //!   [out of use](health). A disk that fails costs hits.
 
+mod append;
 pub(crate) mod bodies;
 mod find;
 pub(crate) mod folder;
+mod front;
 mod ghosts;
 pub(crate) mod health;
 mod index;
@@ -23,7 +25,6 @@ pub(crate) mod io;
 pub(crate) mod journal;
 mod others;
 mod pool;
-pub(crate) mod purges;
 mod put;
 pub(crate) mod reading;
 mod reclaim;
@@ -50,7 +51,6 @@ use index::Index;
 use io::{Files, Handle};
 use journal::{Journal, Tail};
 use pool::Pool;
-use purges::{Purge, Purges, Scope};
 pub(crate) use put::{Link, Put};
 use segment::Segments;
 use space::Space;
@@ -59,6 +59,7 @@ use writer::{Job, Writer};
 
 use crate::clock::Clock;
 use crate::codec::ExtensionCodec;
+use crate::purges::{Purge, Purges, Scope};
 
 /// How long a disk may take to write what waits when the process ends.
 const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);

@@ -12,7 +12,9 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::append::Then;
 use super::find::Head as FoundHead;
+use super::front::{Parts, header, names_of, read_body, read_front};
 use super::index::{Found, Kind, Place as At};
 use super::io::{Handle, Mode, read_exact};
 use super::record::{FOOTER, Header, Place, STORED_CHUNK, chunk_is_sound, chunk_len, stored_len};
@@ -20,7 +22,7 @@ use super::recover;
 use super::segment::{Class, Segment};
 use super::stats::{add, count};
 use super::toc::{self, Entry};
-use super::writer::{Parts, Then, Writer, header, names_of, read_body, read_front};
+use super::writer::Writer;
 use crate::purged::Verdict;
 use crate::storage::Names;
 

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use super::Disk;
+use super::append::{seal_on_disk, table_bytes};
 use super::bodies::BodyFile;
 use super::find::place;
 use super::folder::parse_segment;
@@ -23,7 +24,6 @@ use super::record::{HEADER, Header, Place, UNIT};
 use super::segment::Segment;
 use super::stats::count;
 use super::toc::{Entry, Table};
-use super::writer::{seal_on_disk, table_bytes};
 
 /// Bodies in files that were found in the folder, by number, with their bytes.
 #[derive(Debug, Default)]

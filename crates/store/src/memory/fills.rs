@@ -1,7 +1,7 @@
 //! The way into the store: begin, grow, finish or fail.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use pingora_cache::storage::MissHandler;
 use pingora_cache::{CacheKey, CacheMeta};
@@ -105,7 +105,7 @@ impl MemoryStore {
     fn show_fill(&self, names: Names, fill: &Arc<Fill>) {
         let mut state = self.shard(names.family).lock();
         state.fills.insert(fill.id, Arc::clone(fill));
-        match state.purged.judge(names.key, names.family, fill.epoch) {
+        match self.verdict(&state, names, &fill.head, fill.epoch) {
             Verdict::Gone => return,
             Verdict::StaleSince(instant) => fill.expire_at(instant),
             Verdict::Valid => {}
@@ -213,7 +213,8 @@ impl MemoryStore {
 
     /// The header that `fill` is stored with; none when a purge or a newer object forbids it.
     fn admit(&self, state: &State, fill: &Fill) -> Option<Arc<Head>> {
-        let since = match state.purged.judge(fill.key, fill.family, fill.epoch) {
+        let names = Names { key: fill.key, family: fill.family };
+        let since = match self.verdict(state, names, &fill.head, fill.epoch) {
             Verdict::Gone => {
                 count(&self.counters.fills_purged);
                 return None;
@@ -262,13 +263,14 @@ impl MemoryStore {
     }
 
     /// Keeps in memory what was found on disk, where it stays too. None when there is no room, or something newer is
-    /// there. `epoch` is a moment before it was looked for.
+    /// there. `seq` is its number, `valid_to` the moment up to which it was known to be valid, and `epoch` one before it was
+    /// looked for.
     pub(crate) fn promote(
         &self,
         names: Names,
         head: Head,
         body: Body,
-        seq: u64,
+        (seq, valid_to): (u64, u64),
         epoch: u64,
     ) -> Option<Arc<Object>> {
         let variant = names.key != names.family;
@@ -278,7 +280,10 @@ impl MemoryStore {
         }
         let shard = self.shard(names.family);
         let mut state = shard.lock();
-        let valid = state.purged.judge(names.key, names.family, epoch) == Verdict::Valid;
+        let labels = head.labels().names().iter().copied();
+        let valid = state.purged.judge(names.key, names.family, epoch) == Verdict::Valid
+            && self.purges.judge([names.key, names.family].into_iter().chain(labels), valid_to)
+                != Verdict::Gone;
         let entry = self.entry_or_new(names);
         if !valid || entry.object().is_some() || entry.fill().is_some() {
             self.tidy(&entry);
@@ -286,7 +291,9 @@ impl MemoryStore {
             return None;
         }
         let limit = self.most_like(&head);
-        let object = Arc::new(Object { head: Arc::new(head), body: Arc::new(body), fill: seq, weight });
+        let (head, body) = (Arc::new(head), Arc::new(body));
+        let object =
+            Arc::new(Object { head, body, fill: seq, weight, epoch: valid_to, judged: AtomicU64::new(0) });
         entry.swap_object(Some(Arc::clone(&object)));
         shard.loaded(weight);
         state.queues.insert(&entry, weight);
@@ -318,7 +325,8 @@ impl MemoryStore {
             let (head, body) = (Arc::clone(&head), Arc::clone(&body));
             disk.put(Put { names, seq: fill.id, epoch: fill.epoch, head, body });
         }
-        entry.swap_object(Some(Arc::new(Object { head, body, fill: fill.id, weight })));
+        let (id, epoch) = (fill.id, fill.epoch);
+        entry.swap_object(Some(Arc::new(Object { head, body, fill: id, weight, epoch, judged: 0.into() })));
         shard.loaded(weight);
         if let Some(before) = before {
             state.queues.reweigh(&entry, before.weight, weight);

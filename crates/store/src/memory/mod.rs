@@ -1,6 +1,7 @@
 //! The memory tier itself: table, shards, ledger, and how they are looked up.
 
 mod fills;
+mod judge;
 mod removal;
 #[cfg(feature = "simulation")]
 pub(crate) mod simulation;
@@ -22,6 +23,7 @@ use crate::entry::Entry;
 use crate::fill::Fill;
 use crate::hit::Hit;
 use crate::ledger::Ledger;
+use crate::purges::Purges;
 use crate::settings::StoreSettings;
 use crate::shard::{Shard, State};
 use crate::stats::{Counters, Stats};
@@ -38,6 +40,9 @@ pub enum StoreError {
     /// A disk cannot be used.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
 }
 
 /// Why a response will not be stored.
@@ -89,6 +94,7 @@ pub struct MemoryStore {
     ledger: Ledger,
     counters: Counters,
     clock: Arc<Clock>,
+    purges: Arc<Purges>,
     disks: Option<Arc<Disks>>,
     next_fill: AtomicU64,
     fills: AtomicUsize,
@@ -109,7 +115,8 @@ impl MemoryStore {
     /// When [`StoreSettings::check`] reports an error.
     pub fn new(settings: &StoreSettings) -> std::result::Result<Self, StoreError> {
         Self::check(settings)?;
-        Ok(Self::build(settings, Arc::new(Clock::new()), None))
+        let purges = Arc::new(Purges::new(settings.max_purges as usize, 0));
+        Ok(Self::build(settings, Arc::new(Clock::new()), purges, None))
     }
 
     /// What is wrong with the settings, if anything is.
@@ -128,7 +135,12 @@ impl MemoryStore {
     }
 
     /// An empty memory tier above `disks`.
-    pub(crate) fn build(settings: &StoreSettings, clock: Arc<Clock>, disks: Option<Arc<Disks>>) -> Self {
+    pub(crate) fn build(
+        settings: &StoreSettings,
+        clock: Arc<Clock>,
+        purges: Arc<Purges>,
+        disks: Option<Arc<Disks>>,
+    ) -> Self {
         let (memory, shards) = (settings.memory.bytes(), settings.shard_count().max(1));
         let memory_object = disks.as_ref().map_or(settings.max_object, |_| settings.memory_object());
         Self {
@@ -140,6 +152,7 @@ impl MemoryStore {
             // than all before, unless there were more than a million fills a second.
             next_fill: AtomicU64::new(clock.now()),
             clock,
+            purges,
             disks,
             fills: AtomicUsize::new(0),
             max_fills: settings.max_fills as usize,
@@ -231,11 +244,11 @@ impl MemoryStore {
         let names = Names::of(key);
         let table = self.table.pin();
         if let Some(entry) = table.get(&names.key) {
-            if let Some(fill) = entry.fill().filter(|fill| fill.is_joinable()) {
+            if let Some(fill) = entry.fill().filter(|fill| fill.is_joinable() && self.may_join(fill)) {
                 self.counters.streamed();
                 return Self::join(fill, false);
             }
-            if let Some(object) = entry.object() {
+            if let Some(object) = entry.object().and_then(|object| self.valid(entry, object)) {
                 entry.touch();
                 self.counters.hit();
                 return Ok(Some((object.head.thaw()?, Hit::whole(object))));
@@ -250,11 +263,12 @@ impl MemoryStore {
     #[must_use]
     pub fn peek(&self, key: &CacheKey) -> Option<SystemTime> {
         let entry = self.entry(Names::of(key).key)?;
-        if let Some(fill) = entry.fill().filter(|fill| fill.is_joinable()) {
+        if let Some(fill) = entry.fill().filter(|fill| fill.is_joinable() && self.may_join(fill)) {
             let fresh_until = fill.head.fresh_until();
             return Some(fill.stale_since().map_or(fresh_until, |since| since.min(fresh_until)));
         }
-        entry.object().map(|object| object.head.fresh_until())
+        let object = entry.object().and_then(|object| self.valid(&entry, object))?;
+        Some(object.head.fresh_until())
     }
 
     /// The whole response of the URL of a part that is not there, for a key that is marked so: fresh, and the same for
@@ -362,6 +376,7 @@ impl MemoryStore {
             stats.ghosts += sizes.ghosts;
             stats.remembered_purges += state.purged.len() as u64;
         }
+        stats.remembered_purges += self.purges.len() as u64;
         stats.objects = stats.small_objects + stats.main_objects;
         stats
     }

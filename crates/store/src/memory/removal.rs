@@ -130,12 +130,7 @@ impl MemoryStore {
             let Some(object) = entry.object() else { continue };
             let mut head = Head::clone(&object.head);
             head.expire_at(now);
-            entry.swap_object(Some(Arc::new(Object {
-                head: Arc::new(head),
-                body: Arc::clone(&object.body),
-                fill: object.fill,
-                weight: object.weight,
-            })));
+            entry.swap_object(Some(Arc::new(object.with_head(head, object.weight, object.epoch))));
             count(&self.counters.expired_objects);
             any = true;
         }
@@ -187,7 +182,7 @@ impl MemoryStore {
     ) -> Replaced {
         let shard = self.shard(names.family);
         let mut state = shard.lock();
-        match state.purged.judge(names.key, names.family, epoch.0) {
+        match self.verdict(&state, names, &head, epoch.0) {
             Verdict::Gone => return Replaced::Purged,
             Verdict::StaleSince(instant) => head.expire_at(instant),
             Verdict::Valid => {}
@@ -196,12 +191,7 @@ impl MemoryStore {
         if !entry.object().is_some_and(|now| Arc::ptr_eq(&now, object)) {
             return Replaced::Changed;
         }
-        entry.swap_object(Some(Arc::new(Object {
-            head: Arc::new(head),
-            body: Arc::clone(&object.body),
-            fill: object.fill,
-            weight,
-        })));
+        entry.swap_object(Some(Arc::new(object.with_head(head, weight, epoch.0.max(object.epoch)))));
         state.queues.reweigh(&entry, object.weight, weight);
         shard.loaded(weight);
         shard.unloaded(object.weight);

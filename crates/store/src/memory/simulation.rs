@@ -59,7 +59,8 @@ impl Simulation {
             let mut state = shard.lock();
             let entry = self.store.entry_or_new(names);
             let id = self.store.next_fill.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            let object = Object { head: Arc::clone(&self.head), body: Arc::default(), fill: id, weight };
+            let head = Arc::clone(&self.head);
+            let object = Object { head, body: Arc::default(), fill: id, weight, epoch: 0, judged: 0.into() };
             entry.swap_object(Some(Arc::new(object)));
             shard.loaded(weight);
             state.queues.insert(&entry, weight);

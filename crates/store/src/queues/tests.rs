@@ -11,7 +11,14 @@ fn entry(key: u128, weight: u64) -> Arc<Entry> {
     let header = ResponseHeader::build_no_case(200, Some(0)).unwrap();
     let head = Arc::new(Head::freeze(&CacheMeta::new(now, now, 0, 0, header)).unwrap());
     let entry = Entry::new(key, key);
-    entry.swap_object(Some(Arc::new(Object { head, body: Arc::new(Body::default()), fill: 1, weight })));
+    entry.swap_object(Some(Arc::new(Object {
+        head,
+        body: Arc::new(Body::default()),
+        fill: 1,
+        weight,
+        epoch: 0,
+        judged: 0.into(),
+    })));
     Arc::new(entry)
 }
 

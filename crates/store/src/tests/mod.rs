@@ -2,6 +2,7 @@
 
 mod eviction;
 mod faults;
+mod labels;
 mod model;
 mod purges;
 mod restart;
@@ -21,7 +22,7 @@ use seawall_config::units::ByteSize;
 use tempfile::TempDir;
 
 use crate::disk::io::{Files, RealFiles};
-use crate::{DiskSettings, DiskStats, NoExtensions, Store, StoreError, StoreSettings};
+use crate::{DiskSettings, DiskStats, Label, Labels, NoExtensions, Store, StoreError, StoreSettings};
 
 /// Bodies over this go into files of their own.
 const LARGE: usize = 128 << 10;

@@ -17,6 +17,7 @@ mod histogram;
 mod labels;
 mod listener;
 mod process;
+mod purges;
 mod reasons;
 mod route;
 mod samples;
@@ -50,6 +51,7 @@ use crate::stripe::Striped;
 use config::ConfigMetrics;
 use control::ControlMetrics;
 use family::{Families, Group, Spec, Specs};
+use purges::PurgeMetrics;
 use sources::Sources;
 use table::Table;
 
@@ -73,6 +75,7 @@ struct Shared {
     tunnels_idle: AtomicU64,
     config: ConfigMetrics,
     control: ControlMetrics,
+    purges: PurgeMetrics,
     sources: Sources,
 }
 
@@ -103,7 +106,7 @@ static SUPPRESSED: Spec<0> = Spec::counter(
 type GroupPlan = (fn() -> Specs, fn(&Shared, &mut Families));
 
 /// Each becomes a collector of the registry.
-static GROUPS: [GroupPlan; 9] = [
+static GROUPS: [GroupPlan; 10] = [
     (route::specs, |shared, out| route::read(&shared.routes.all(), out)),
     (listener::specs, |shared, out| listener::read(&shared.listeners.all(), out)),
     (upstream::specs, |shared, out| upstream::read(&shared.upstreams.all(), out)),
@@ -111,6 +114,7 @@ static GROUPS: [GroupPlan; 9] = [
     (config::specs, |shared, out| config::read(&shared.config, out)),
     (control::specs, |shared, out| control::read(&shared.control, out)),
     (compression::specs, |shared, out| compression::read(&shared.compression, out)),
+    (purges::specs, |shared, out| purges::read(&shared.purges, out)),
     (process::specs, |shared, out| process::read(shared.started, out)),
     (
         || vec![&IN_FLIGHT, &TUNNELS, &TUNNELS_IDLE, &REFUSED, &UNCACHEABLE, &SUPPRESSED],
@@ -146,6 +150,7 @@ impl Metrics {
             tunnels_idle: AtomicU64::new(0),
             config: ConfigMetrics::new(build),
             control: ControlMetrics::new(),
+            purges: PurgeMetrics::default(),
             sources: Sources::default(),
         });
         let registry = register(&shared).expect("the families of this crate are well formed");
@@ -257,6 +262,11 @@ impl Metrics {
     /// Counts files of a certificate that changed: `ok` when they are used, else refused.
     pub fn certificate_renewed(&self, ok: bool) {
         self.shared.control.renewals.inc(if ok { "ok" } else { "refused" });
+    }
+
+    /// Counts a purge of one name, and how long it took until it was acknowledged.
+    pub fn purged(&self, by: &'static str, soft: bool, ok: bool, took: Duration) {
+        self.shared.purges.count(by, soft, ok, took);
     }
 
     /// Counts an attempt to hand over to a new process.

@@ -296,6 +296,7 @@ fn busy() -> Busy {
     metrics.admin_answered("status", 200);
     metrics.certificate_renewed(true);
     metrics.upgraded(false);
+    metrics.purged("tag", true, true, Duration::from_millis(2));
     watch_everything(&metrics);
     Busy { metrics, _kept: (route, listener, upstream) }
 }
