@@ -99,6 +99,11 @@ bench: build ## CPU per request beside nginx, HAProxy and Varnish in one run
 	@deploy/setup.sh bench
 	python3 benchmarks/bench.py --seawall target/release/seawall
 
+.PHONY: bench-disk
+bench-disk: build ## hits from disk beside nginx: CPU, latency, cold reads, restart
+	@deploy/setup.sh bench
+	python3 benchmarks/disk.py --seawall target/release/seawall
+
 .PHONY: hit-ratio
 hit-ratio: setup ## hit ratios of the store beside other algorithms, on made traces
 	cargo build --locked --workspace --bin seawall-simulator \
