@@ -52,7 +52,7 @@ pub mod settings;
 pub mod stale;
 pub mod status;
 pub mod storability;
-mod syntax;
+pub mod syntax;
 pub mod tags;
 pub mod validation;
 pub mod vary;

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 pub const MAX_DELTA: u32 = 1 << 31;
 
 /// Without the optional whitespace (space and tab) around it.
-pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
+#[must_use]
+pub fn trim(mut value: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = value {
         value = rest;
     }
@@ -14,6 +15,28 @@ pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// A weight such as `0.5`, in thousandths (RFC 9110 §12.4.2); `None` when it is none.
+#[must_use]
+pub fn thousandths(value: &[u8]) -> Option<u16> {
+    let (whole, fraction) = match value {
+        [whole] => (whole, &[][..]),
+        [whole, b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),
+        _ => return None,
+    };
+    let mut sum = match whole {
+        b'0' => 0,
+        b'1' => 1000,
+        _ => return None,
+    };
+    for (digit, unit) in fraction.iter().zip([100, 10, 1]) {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        sum += u16::from(digit - b'0') * unit;
+    }
+    (sum <= 1000).then_some(sum)
 }
 
 /// Whether `byte` may stand in a token (RFC 9110 §5.6.2).

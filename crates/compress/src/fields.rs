@@ -1,17 +1,7 @@
 //! Lists in header fields (RFC 9110 §5.6.1).
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-
-/// Without the space and tab around it.
-pub(crate) fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = value {
-        value = rest;
-    }
-    while let [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
+use seawall_caching::syntax::trim;
 
 /// The elements of all lines of a field, trimmed, without empty ones. None of the lists that are read here has
 /// quoted commas that matter: what stands between two of them is then no name that is looked for.

@@ -2,8 +2,10 @@
 
 use http::{HeaderMap, header};
 
+use seawall_caching::syntax::{thousandths, trim};
+
 use crate::coding::Coding;
-use crate::fields::{elements, trim};
+use crate::fields::elements;
 
 /// The coding of `offered`, which is in the server's order, that the client likes best; `None` when it is to get the
 /// content as it is.
@@ -49,27 +51,6 @@ fn weighted(member: &[u8]) -> Option<(&[u8], u16)> {
         weight = thousandths(value?)?;
     }
     Some((name, weight))
-}
-
-/// `0.5` in thousandths.
-fn thousandths(value: &[u8]) -> Option<u16> {
-    let (whole, fraction) = match value {
-        [whole] => (whole, &[][..]),
-        [whole, b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),
-        _ => return None,
-    };
-    let mut sum = match whole {
-        b'0' => 0,
-        b'1' => 1000,
-        _ => return None,
-    };
-    for (digit, unit) in fraction.iter().zip([100, 10, 1]) {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        sum += u16::from(digit - b'0') * unit;
-    }
-    (sum <= 1000).then_some(sum)
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@
 use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use seawall_caching::syntax::trim;
 
 use crate::coding::Coding;
-use crate::fields::{elements, lists, single, trim};
+use crate::fields::{elements, lists, single};
 
 /// The origin's entity tag beside a coding of ours, empty when it had none. Only in the store.
 pub const UNCODED_ETAG: HeaderName = HeaderName::from_static("seawall-uncoded-etag");

@@ -137,6 +137,14 @@ pub(crate) enum ListenSocket {
     Unix(UnixListener, SocketFile),
 }
 
+fn tls_side(
+    settings: &ListenerSettings,
+    acceptor: impl FnOnce(&TlsSettings) -> Result<TlsAcceptor, TlsError>,
+) -> Result<Option<TlsAcceptor>, ListenError> {
+    let made = settings.tls.as_ref().map(acceptor).transpose();
+    made.map_err(|source| ListenError::Tls { address: settings.address.clone(), source })
+}
+
 impl BoundListener {
     /// Loads the certificates and binds the address.
     ///
@@ -154,12 +162,7 @@ impl BoundListener {
         settings: &ListenerSettings,
         acceptor: impl FnOnce(&TlsSettings) -> Result<TlsAcceptor, TlsError>,
     ) -> Result<Self, ListenError> {
-        let tls = settings
-            .tls
-            .as_ref()
-            .map(acceptor)
-            .transpose()
-            .map_err(|source| ListenError::Tls { address: settings.address.clone(), source })?;
+        let tls = tls_side(settings, acceptor)?;
         let socket =
             open(settings).map_err(|source| BindError { address: settings.address.clone(), source })?;
         Ok(Self::of(settings, tls, socket))
@@ -174,12 +177,7 @@ impl BoundListener {
         socket: OwnedFd,
         acceptor: impl FnOnce(&TlsSettings) -> Result<TlsAcceptor, TlsError>,
     ) -> Result<Self, ListenError> {
-        let tls = settings
-            .tls
-            .as_ref()
-            .map(acceptor)
-            .transpose()
-            .map_err(|source| ListenError::Tls { address: settings.address.clone(), source })?;
+        let tls = tls_side(settings, acceptor)?;
         let socket = adopted(settings, socket)
             .map_err(|source| BindError { address: settings.address.clone(), source })?;
         Ok(Self::of(settings, tls, socket))

@@ -77,4 +77,6 @@ pub use stats::Stats;
 pub use store::{PURGE_NOT_RECORDED, Peek, Store};
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::Pid;
-use seawall_testkit::{DEADLINE, Origin, Pki, Reply, Seawall, binary, digest, eventually};
+use seawall_testkit::{Call, DEADLINE, Origin, Pki, Reply, Seawall, binary, digest, eventually};
 use serde_json::Value;
 
 /// The example of RFC 6455, section 1.3: a key and the proof that answers it.
-pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const PROOF: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// What slow bodies are made of.
 pub(crate) const PIECES: usize = 20;
@@ -19,7 +19,8 @@ const THOUGHT: Duration = Duration::from_millis(10);
 const PAUSE: Duration = Duration::from_millis(75);
 
 /// A body that shows when a byte of it is missing.
-pub(crate) fn content() -> String {
+#[must_use]
+pub fn content() -> String {
     (0..4000).map(|number| format!("{number:05}")).collect()
 }
 
@@ -28,14 +29,29 @@ pub(crate) fn piece(number: usize) -> Vec<u8> {
     format!("{number:04}").repeat(512).into_bytes()
 }
 
+/// `call`, asking for a WebSocket.
+#[must_use]
+pub fn tunnel_call(call: Call) -> Call {
+    call.header("Connection", "Upgrade")
+        .header("Upgrade", "websocket")
+        .header("Sec-WebSocket-Version", "13")
+        .header("Sec-WebSocket-Key", KEY)
+}
+
+/// The answer to [`tunnel_call`]. Not at once: docs/pingora.md has what becomes of a 101 that is there before Pingora
+/// looks for it.
+#[must_use]
+pub fn tunnel_reply() -> Reply {
+    Reply::upgrade("websocket").header("Sec-WebSocket-Accept", PROOF).delay(THOUGHT)
+}
+
 /// Answers every kind of the traffic.
 #[must_use]
 pub fn origin() -> Origin {
     Origin::h1(|request| match request.path() {
         "/upload" => Reply::ok(format!("{} {}", request.body.len(), digest(&request.body))),
         "/slow" => (0..PIECES).fold(Reply::new(200).chunked(), |reply, _| reply.body(DOWNLOAD).pause(PAUSE)),
-        // Not at once: docs/pingora.md has what becomes of a 101 that is there before Pingora looks for it.
-        "/tunnel" => Reply::upgrade("websocket").header("Sec-WebSocket-Accept", PROOF).delay(THOUGHT),
+        "/tunnel" => tunnel_reply(),
         "/hit" => Reply::ok(content()).header("Cache-Control", "max-age=3600"),
         _ => Reply::ok(content()),
     })

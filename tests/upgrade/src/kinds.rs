@@ -8,7 +8,7 @@ use seawall_testkit::{
     Call, Closing, H2Client, H2Error, H2Stream, RawClient, ReadError, Response, TlsClient, digest,
 };
 
-use crate::edge::{DOWNLOAD, KEY, PIECES, content, piece};
+use crate::edge::{DOWNLOAD, PIECES, content, piece, tunnel_call};
 
 /// What a client of the traffic does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -224,12 +224,7 @@ impl Clients {
 
     fn tunnel(&self, id: &str) -> Outcome {
         let mut connection = self.connect()?;
-        let head = call("/tunnel", id)
-            .header("Connection", "Upgrade")
-            .header("Upgrade", "websocket")
-            .header("Sec-WebSocket-Version", "13")
-            .header("Sec-WebSocket-Key", KEY);
-        let response = connection.exchange(&head).map_err(read)?;
+        let response = connection.exchange(&tunnel_call(call("/tunnel", id))).map_err(read)?;
         if response.status != 101 {
             return Err(Fault::Failed(format!("status {}", response.status)));
         }

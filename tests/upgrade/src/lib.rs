@@ -9,7 +9,7 @@ mod nginx;
 mod traffic;
 
 pub use book::{Book, Counts};
-pub use edge::{Edge, SeawallEdge, is_gone, origin, own_program};
+pub use edge::{Edge, SeawallEdge, content, is_gone, origin, own_program, tunnel_call, tunnel_reply};
 pub use kinds::Kind;
 pub use load::{Client, Judge, Load, Tally};
 pub use nginx::NginxEdge;

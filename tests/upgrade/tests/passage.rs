@@ -260,6 +260,16 @@ sites: [{{ default: true, routes: [{{ path: /, respond: 200 }}] }}]
     }
 }
 
+/// A server with a client whose answer waits for `gate`.
+fn in_the_middle_of_an_answer(gate: &Gate) -> (Slow, RawClient) {
+    let held = gate.clone();
+    let slow = Slow::start(Origin::h1(move |_| Reply::new(200).body("first").gate(&held).body("last")));
+    let mut long = RawClient::tcp(slow.seawall.addr(0));
+    long.call(&Call::get("x", "/long"));
+    gate.wait_waiting(1);
+    (slow, long)
+}
+
 #[test]
 fn the_first_signal_to_a_process_with_a_successor_cuts_nobody_off() {
     let gate = Gate::new();
@@ -285,12 +295,8 @@ fn the_first_signal_to_a_process_with_a_successor_cuts_nobody_off() {
     eventually(DEADLINE, "the old process to end", || is_gone(old));
     // The second one does cut.
     let gate = Gate::new();
-    let held = gate.clone();
-    let slow = Slow::start(Origin::h1(move |_| Reply::new(200).body("first").gate(&held).body("last")));
+    let (slow, mut long) = in_the_middle_of_an_answer(&gate);
     let old = process(&slow.seawall);
-    let mut long = RawClient::tcp(slow.seawall.addr(0));
-    long.call(&Call::get("x", "/long"));
-    gate.wait_waiting(1);
     assert_eq!(slow.seawall.control(&["upgrade"]).code, Some(0));
     kill(old, Signal::SIGTERM).expect("a signal");
     kill(old, Signal::SIGINT).expect("a signal");
@@ -308,12 +314,8 @@ sites: [{ default: true, routes: [{ path: /, respond: 200 }] }]
 #[test]
 fn the_new_process_is_nobodys_child_before_it_is_named_the_main_one() {
     let gate = Gate::new();
-    let held = gate.clone();
-    let slow = Slow::start(Origin::h1(move |_| Reply::new(200).body("first").gate(&held).body("last")));
+    let (slow, mut long) = in_the_middle_of_an_answer(&gate);
     let old = process(&slow.seawall);
-    let mut long = RawClient::tcp(slow.seawall.addr(0));
-    long.call(&Call::get("x", "/long"));
-    gate.wait_waiting(1);
     assert_eq!(slow.seawall.control(&["upgrade"]).code, Some(0));
     // The old one is still there, and so would be its child.
     assert!(!is_gone(old));

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use seawall_test_upgrade::{Client, Judge, Load, is_gone, own_program, rounds};
+use seawall_test_upgrade::{
+    Client, Judge, Load, content, is_gone, own_program, rounds, tunnel_call, tunnel_reply,
+};
 use seawall_testkit::{
     Call, DEADLINE, Finished, Gate, Identity, Origin, Pki, RawClient, Reply, Response, Seawall, TlsClient,
     binary, body, eventually, get, request,
@@ -28,20 +30,6 @@ upstreams: { app: { servers: ['%{origin}'], retries: { attempts: 0 } } }
 sites: [{ default: true, routes: [{ path: /, upstream: app }] }]
 server: { shutdown_timeout: 20s, upgrade_timeout: %{patience} }
 ";
-
-/// The example of RFC 6455, §1.3: a key and the proof that answers it.
-const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const PROOF: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-
-/// A body that shows when a byte of it is missing.
-fn content() -> String {
-    (0..4000).map(|number| format!("{number:05}")).collect()
-}
-
-/// Not at once: docs/pingora.md has what becomes of a 101 that is there before Pingora looks for it.
-fn tunnel_reply() -> Reply {
-    Reply::upgrade("websocket").header("Sec-WebSocket-Accept", PROOF).delay(Duration::from_millis(10))
-}
 
 fn replace_program(seawall: &Seawall, script: &str) {
     let beside = seawall.folder().join("next");
@@ -130,11 +118,7 @@ fn a_long_answer_and_a_tunnel_live_on_in_the_old_process() {
     long.call(&Call::get("x", "/long"));
     gate.wait_waiting(1);
     let mut tunnel = RawClient::tcp(seawall.addr(0));
-    let head = Call::get("x", "/tunnel")
-        .header("Connection", "Upgrade")
-        .header("Upgrade", "websocket")
-        .header("Sec-WebSocket-Version", "13")
-        .header("Sec-WebSocket-Key", KEY);
+    let head = tunnel_call(Call::get("x", "/tunnel"));
     tunnel.call(&head);
     assert_eq!(tunnel.read_response("GET").expect("a tunnel").status, 101);
     let before = pid(&status(&seawall));
@@ -155,11 +139,7 @@ fn what_outlasts_the_limit_is_cut() {
     let origin = Origin::h1(|_| tunnel_reply());
     let seawall = start(&YAML.replace("shutdown_timeout: 20s", "shutdown_timeout: 500ms"), &origin, "30s");
     let mut tunnel = RawClient::tcp(seawall.addr(0));
-    let head = Call::get("x", "/tunnel")
-        .header("Connection", "Upgrade")
-        .header("Upgrade", "websocket")
-        .header("Sec-WebSocket-Version", "13")
-        .header("Sec-WebSocket-Key", KEY);
+    let head = tunnel_call(Call::get("x", "/tunnel"));
     assert_eq!(tunnel.exchange(&head).expect("a tunnel").status, 101);
     let before = pid(&status(&seawall));
     let began = Instant::now();

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, header};
 
-use crate::syntax::{is_token, list, trim};
+use crate::syntax::{is_token, list, thousandths, trim};
 
 /// Members of a field that are looked into; longer ones are compared as they are.
 const MAX_MEMBERS: usize = 32;
@@ -77,23 +77,7 @@ pub(crate) fn weighted(request: &HeaderMap, name: &HeaderName) -> Option<Vec<Wei
 /// `q=0.5` in thousandths.
 fn weight(parameter: &[u8]) -> Option<u16> {
     let value = parameter.strip_prefix(b"q=").or_else(|| parameter.strip_prefix(b"Q="))?;
-    let (whole, fraction) = match value {
-        [whole] => (whole, &[][..]),
-        [whole, b'.', fraction @ ..] if fraction.len() <= 3 => (whole, fraction),
-        _ => return None,
-    };
-    let mut thousandths = match whole {
-        b'0' => 0,
-        b'1' => 1000,
-        _ => return None,
-    };
-    for (digit, unit) in fraction.iter().zip([100, 10, 1]) {
-        if !digit.is_ascii_digit() {
-            return None;
-        }
-        thousandths += u16::from(digit - b'0') * unit;
-    }
-    (thousandths <= 1000).then_some(thousandths)
+    thousandths(value)
 }
 
 /// The codings that a client accepts, sorted; weights above zero make no difference, since any accepted coding

@@ -11,7 +11,7 @@ use super::find::place;
 use super::front::{Parts, read_front};
 use super::index::{Found, Kind, MAX_SEGMENT, Place as At};
 use super::io::{Handle, write_all};
-use super::record::{Header, Place, UNIT};
+use super::record::{Header, UNIT};
 use super::segment::{Class, Segment};
 use super::stats::count;
 use super::toc::{ENTRY, Entry, Line};
@@ -74,20 +74,7 @@ impl Writer {
         let whole = begin.saturating_add(usize::try_from(len).unwrap_or(usize::MAX));
         debug_assert!(whole - active.buffer.len() < UNIT as usize);
         active.buffer.resize(whole, 0);
-        let kind = match header.place {
-            Place::Here => Kind::Whole,
-            Place::File => Kind::File,
-            Place::Record { .. } => Kind::Link,
-        };
-        let entry = Entry {
-            key: header.key,
-            family: header.family,
-            offset,
-            len,
-            seq: header.seq,
-            epoch: header.epoch,
-            kind,
-        };
+        let entry = Entry::of(header, offset);
         active.pending.push(Pending { entry, reads, then });
         if active.buffer.len() >= BATCH {
             self.flush_class(class);

@@ -5,11 +5,9 @@
 //! [adopts](Writer::adopt_segment) what was written meanwhile.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
-use super::Disk;
 use super::bodies::BodyFile;
 use super::find::place;
 use super::folder::parse_segment;
@@ -17,7 +15,7 @@ use super::index::{Found, Kind};
 use super::io::Mode;
 use super::journal::Tail;
 use super::recover;
-use super::segment::{Class, Segment};
+use super::segment::Segment;
 use super::toc::{self, Entry};
 use super::writer::Writer;
 
@@ -95,7 +93,9 @@ impl Writer {
             if run == disk.folder.run() || disk.segments.named(run, number).is_some() {
                 continue;
             }
-            let Ok(segment) = foreign_segment(&disk, run, number, class) else { continue };
+            let file = disk.files.open(&disk.folder.segment(run, number, class), Mode::Read);
+            let segment = file.and_then(|file| Segment::of_another(&disk, (run, number, class), file, true));
+            let Ok(segment) = segment else { continue };
             let bytes = segment.file.len().unwrap_or(0);
             if disk.is_recovered() && self.adopt_segment(&segment, over.contains(&run)) {
                 continue;
@@ -188,26 +188,4 @@ impl Writer {
             }
         }
     }
-}
-
-/// A segment of another process that was not there at the start.
-fn foreign_segment(disk: &Disk, run: u32, number: u32, class: Class) -> io::Result<Arc<Segment>> {
-    let path = disk.folder.segment(run, number, class);
-    let table_path = disk.folder.table(run, number, class);
-    let file = disk.files.open(&path, Mode::Read)?;
-    let table = disk.files.open(&table_path, Mode::Read).and_then(|table| table.len()).unwrap_or(0);
-    let bytes = file.len()?.saturating_add(table);
-    Ok(Arc::new(Segment {
-        id: disk.segments.next_id(),
-        run,
-        number,
-        class,
-        file,
-        path,
-        table_path,
-        charged: AtomicU64::new(bytes),
-        epoch: AtomicU64::new(0),
-        first_seq: AtomicU64::new(0),
-        open: AtomicBool::new(true),
-    }))
 }

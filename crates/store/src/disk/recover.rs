@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::Disk;
@@ -20,7 +20,7 @@ use super::folder::parse_segment;
 use super::index::{Found, Kind};
 use super::io::{Handle, Mode, read_exact};
 use super::reclaim::{read_table, record_is_sound};
-use super::record::{HEADER, Header, Place, UNIT};
+use super::record::{HEADER, Header, UNIT};
 use super::segment::Segment;
 use super::stats::count;
 use super::toc::{Entry, Table};
@@ -42,9 +42,7 @@ pub(super) fn survey(disk: &Disk) -> io::Result<Survey> {
         .collect();
     names.sort_unstable_by_key(|(run, number, _)| (*run, *number));
     for (run, number, class) in names {
-        let path = disk.folder.segment(run, number, class);
-        let table_path = disk.folder.table(run, number, class);
-        let file = match disk.files.open(&path, Mode::Read) {
+        let file = match disk.files.open(&disk.folder.segment(run, number, class), Mode::Read) {
             Ok(file) => file,
             // Evicted by another process, or out of reach: the rest is of use all the same.
             Err(error) => {
@@ -52,23 +50,9 @@ pub(super) fn survey(disk: &Disk) -> io::Result<Survey> {
                 continue;
             }
         };
-        let table = disk.files.open(&table_path, Mode::Read).and_then(|table| table.len()).unwrap_or(0);
-        let bytes = file.len()?.saturating_add(table);
-        disk.space.charge(bytes);
-        disk.segments.add(Arc::new(Segment {
-            id: disk.segments.next_id(),
-            run,
-            number,
-            class,
-            file,
-            path,
-            table_path,
-            charged: AtomicU64::new(bytes),
-            epoch: AtomicU64::new(0),
-            // Until it is read it counts as older than anything.
-            first_seq: AtomicU64::new(0),
-            open: AtomicBool::new(lives(disk, run)),
-        }));
+        let segment = Segment::of_another(disk, (run, number, class), file, lives(disk, run))?;
+        disk.space.charge(segment.charged.load(Relaxed));
+        disk.segments.add(segment);
     }
     let mut survey = Survey::default();
     let folder = disk.folder.objects_folder();
@@ -225,21 +209,8 @@ fn scan(segment: &Segment, from: u64, table: &mut Table) {
             log::info!("{}: cut at {offset}, where a record was not finished", segment.path.display());
             break;
         }
-        let len = header.record_len();
-        table.entries.push(Entry {
-            key: header.key,
-            family: header.family,
-            offset,
-            len,
-            seq: header.seq,
-            epoch: header.epoch,
-            kind: match header.place {
-                Place::Here => Kind::Whole,
-                Place::File => Kind::File,
-                Place::Record { .. } => Kind::Link,
-            },
-        });
-        offset = offset.saturating_add(len.max(UNIT));
+        table.entries.push(Entry::of(&header, offset));
+        offset = offset.saturating_add(header.record_len().max(UNIT));
     }
 }
 

@@ -1,13 +1,15 @@
 //! Segments: the files that records are appended to.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::RwLock;
 
-use super::io::Handle;
+use super::Disk;
+use super::io::{Handle, Mode};
 
 /// What a segment holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +55,35 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// One that another run wrote, on its file opened for reading. Until it is read it counts as older than anything.
+    ///
+    /// # Errors
+    /// When the length of the file cannot be had.
+    pub(crate) fn of_another(
+        disk: &Disk,
+        (run, number, class): (u32, u32, Class),
+        file: Arc<dyn Handle>,
+        open: bool,
+    ) -> io::Result<Arc<Self>> {
+        let path = disk.folder.segment(run, number, class);
+        let table_path = disk.folder.table(run, number, class);
+        let table = disk.files.open(&table_path, Mode::Read).and_then(|table| table.len()).unwrap_or(0);
+        let bytes = file.len()?.saturating_add(table);
+        Ok(Arc::new(Self {
+            id: disk.segments.next_id(),
+            run,
+            number,
+            class,
+            file,
+            path,
+            table_path,
+            charged: AtomicU64::new(bytes),
+            epoch: AtomicU64::new(0),
+            first_seq: AtomicU64::new(0),
+            open: AtomicBool::new(open),
+        }))
+    }
+
     /// Notes a record that is in it.
     pub(crate) fn has(&self, seq: u64, epoch: u64) {
         self.epoch.fetch_min(epoch, Relaxed);

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::index::Kind;
 use super::io::{Files, Handle, Mode, read_exact, read_full};
-use super::record::{UNIT, put, u32_at, u64_at, u128_at};
+use super::record::{Header, Place, UNIT, put, u32_at, u64_at, u128_at};
 
 /// Bytes of one entry.
 pub(crate) const ENTRY: usize = 64;
@@ -38,6 +38,25 @@ pub(crate) struct Entry {
     pub(crate) seq: u64,
     pub(crate) epoch: u64,
     pub(crate) kind: Kind,
+}
+
+impl Entry {
+    /// What is told of the record at `offset`.
+    pub(crate) fn of(header: &Header, offset: u64) -> Self {
+        Self {
+            key: header.key,
+            family: header.family,
+            offset,
+            len: header.record_len(),
+            seq: header.seq,
+            epoch: header.epoch,
+            kind: match header.place {
+                Place::Here => Kind::Whole,
+                Place::File => Kind::File,
+                Place::Record { .. } => Kind::Link,
+            },
+        }
+    }
 }
 
 /// Records are told as 1 and their kind; 0 is what an unwritten block holds.

@@ -13,15 +13,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use pingora_cache::storage::{MissHandler, PurgeOutcome, PurgeTarget, PurgeType, Storage};
+use pingora_cache::storage::{PurgeOutcome, Storage};
 use pingora_cache::trace::Span;
-use pingora_cache::{CacheKey, CacheMeta, HitHandler};
+use pingora_cache::{CacheKey, CacheMeta};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use seawall_config::units::ByteSize;
 use tempfile::TempDir;
 
 use crate::disk::io::{Files, RealFiles};
+use crate::testing::{begin, body_of, expire, find, key, meta, own_reader, purge, read_all, variant};
 use crate::{DiskSettings, DiskStats, Label, Labels, NoExtensions, Store, StoreError, StoreSettings};
 
 /// Bodies over this go into files of their own.
@@ -92,27 +93,6 @@ async fn until(ready: impl Fn() -> bool) {
     }
 }
 
-fn key(name: &str) -> CacheKey {
-    CacheKey::new(name, "")
-}
-
-fn variant(name: &str, variance: u8) -> CacheKey {
-    let mut key = key(name);
-    key.set_variance_key([variance; 16]);
-    key
-}
-
-/// A response fresh for a minute; with a Content-Length where one is given.
-fn meta(length: Option<usize>) -> CacheMeta {
-    let mut header = ResponseHeader::build(200, None).unwrap();
-    header.insert_header("ETag", "\"v1\"").unwrap();
-    if let Some(length) = length {
-        header.insert_header("Content-Length", length.to_string()).unwrap();
-    }
-    let now = SystemTime::now();
-    CacheMeta::new(now + Duration::from_secs(60), now, 30, 30, header)
-}
-
 /// The body that belongs to `name`: no two are alike, and no two places in one.
 fn body(name: &str, len: usize) -> Vec<u8> {
     let seed = u128::from_le_bytes(pingora_cache::key::hash_key(name));
@@ -124,15 +104,6 @@ fn body(name: &str, len: usize) -> Vec<u8> {
     }
     bytes.truncate(len);
     bytes
-}
-
-async fn begin(store: &'static Store, key: &CacheKey, meta: &CacheMeta) -> Result<MissHandler> {
-    store.get_miss_handler(key, meta, &Span::inactive().handle()).await
-}
-
-async fn own_reader(store: &'static Store, key: &CacheKey, miss: &MissHandler) -> HitHandler {
-    let tag = miss.streaming_write_tag();
-    store.lookup_streaming_write(key, tag, &Span::inactive().handle()).await.unwrap().unwrap().1
 }
 
 /// Stores `bytes` with their own client reading along, as Pingora does it. What the client got.
@@ -161,24 +132,6 @@ async fn put(store: &'static Store, name: &str, len: usize) {
     assert!(put_and_read(store, &key(name), true, &bytes).await.unwrap() == bytes, "{name}");
 }
 
-async fn find(store: &'static Store, key: &CacheKey) -> Option<(CacheMeta, HitHandler)> {
-    store.lookup(key, &Span::inactive().handle()).await.unwrap()
-}
-
-async fn read_all(hit: &mut HitHandler) -> Result<Vec<u8>> {
-    let mut all = Vec::new();
-    while let Some(bytes) = hit.read_body().await? {
-        assert!(!bytes.is_empty(), "an empty read would end the response");
-        all.extend_from_slice(&bytes);
-    }
-    Ok(all)
-}
-
-async fn body_of(store: &'static Store, key: &CacheKey) -> Option<Vec<u8>> {
-    let (_, mut hit) = find(store, key).await?;
-    Some(read_all(&mut hit).await.unwrap())
-}
-
 /// Whether `name` is there, with the body that belongs to it.
 async fn has(store: &'static Store, name: &str, len: usize) -> bool {
     match body_of(store, &key(name)).await {
@@ -188,16 +141,6 @@ async fn has(store: &'static Store, name: &str, len: usize) -> bool {
         }
         None => false,
     }
-}
-
-async fn purge(store: &'static Store, key: &CacheKey) -> Result<PurgeOutcome> {
-    let key = key.to_compact();
-    store.purge(PurgeTarget::Active(&key), PurgeType::Invalidation, &Span::inactive().handle()).await
-}
-
-async fn expire(store: &'static Store, key: &CacheKey) -> Result<PurgeOutcome> {
-    let key = key.to_compact();
-    store.expire(PurgeTarget::Active(&key), &Span::inactive().handle()).await
 }
 
 fn folder() -> TempDir {
