@@ -36,7 +36,7 @@ check: build ## check CONF and print what would run
 
 .PHONY: test
 test: setup-test ## all tests: units, properties, end to end
-	cargo build --locked -p seawall
+	cargo build --locked --workspace --bin seawall
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  cargo nextest run --locked --workspace --no-fail-fast; \
 	else \
