@@ -3,7 +3,7 @@
 
 Every server gets one worker thread on one core; the origin (an nginx) and the load generator (h2load) share
 the other core. Rounds are interleaved, so that a slow minute hits all servers alike. What is measured is the
-user and system time of the server's processes from /proc, divided by the requests that h2load counted as
+user and system time of the server's processes (cpu.py), divided by the requests that h2load counted as
 succeeded. The origin's own request counter proves that a "hit" never reached it and a "pass" or "miss" always
 did: a case that did not do what it claims fails the run. A "miss" asks for another path each time, over one
 connection, and stores what comes; the memory of a server after all of them is in the last line.
@@ -27,7 +27,8 @@ import tempfile
 import time
 import urllib.request
 
-TICK = os.sysconf("SC_CLK_TCK")
+from cpu import CpuClock
+
 CASES = {
     "hit-1KiB": ("/cached/1k", "hit"),
     "hit-100KiB": ("/cached/100k", "hit"),
@@ -133,7 +134,7 @@ sites:
 
 class Server:
     def __init__(self, name, argv, port, core):
-        self.name, self.port = name, port
+        self.name, self.port, self.clock = name, port, CpuClock()
         self.process = subprocess.Popen(
             ["taskset", "-c", str(core), *argv],
             stdout=subprocess.DEVNULL,
@@ -163,12 +164,7 @@ class Server:
         return found
 
     def cpu(self):
-        ticks = 0
-        for pid in self.pids():
-            with open(f"/proc/{pid}/stat") as f:
-                fields = f.read().rsplit(")", 1)[1].split()
-            ticks += int(fields[11]) + int(fields[12])
-        return ticks / TICK
+        return self.clock.seconds(self.pids())
 
     def rss(self):
         total = 0
