@@ -60,6 +60,7 @@ pub struct ConnectionState {
     /// The Date of the next final response in seconds since 1970; 0 when it may have the current one.
     date: AtomicU64,
     torn: AtomicBool,
+    live: AtomicBool,
     waiting: AtomicBool,
     /// Told whenever `waiting` changes.
     turned: Notify,
@@ -88,6 +89,7 @@ impl ConnectionState {
     /// body is to come. Nothing changes on an HTTP/2 or upgraded connection.
     pub fn head_complete(&self, body: bool) {
         self.date.store(0, Ordering::Relaxed);
+        self.live.store(false, Ordering::Relaxed);
         if self.phase() != Phase::Streaming {
             self.requests.fetch_add(1, Ordering::Relaxed);
             self.set(if body { Phase::Body } else { Phase::Serving });
@@ -128,6 +130,18 @@ impl ConnectionState {
     #[must_use]
     pub fn is_torn(&self) -> bool {
         self.torn.load(Ordering::Relaxed)
+    }
+
+    /// The answer's body is still arriving and read along: what is written leaves at once, until the next request.
+    /// Called by the proxy.
+    pub fn set_live(&self) {
+        self.live.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what is written leaves at once.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live.load(Ordering::Relaxed)
     }
 
     /// Notes what the stream saw in the request line. The first fault of a head stays.

@@ -82,6 +82,13 @@ pub fn stored_length(handler: &HitHandler) -> Option<u64> {
     }
 }
 
+/// Whether the body that `handler` reads is still on its way in.
+#[must_use]
+pub fn is_arriving(handler: &HitHandler) -> bool {
+    let hit = handler.as_any().downcast_ref::<Hit>();
+    matches!(hit.map(|hit| &hit.source), Some(Source::Filling { .. }))
+}
+
 impl Drop for Hit {
     fn drop(&mut self) {
         if let Source::Filling { fill, owner, .. } = &self.source {

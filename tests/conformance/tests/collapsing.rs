@@ -106,6 +106,38 @@ fn a_thousand_clients_make_one_fetch_and_read_along() {
     seawall.wait_metric("seawall_http_requests_in_flight", &[], 0.0);
 }
 
+/// Pingora says with a flush only where a body of known length ends; what there is of it must not wait for that.
+fn few_bytes_leave_as_they_come(rule: &str, readers: usize) {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::h1(move |_| {
+        let reply = Reply::new(200).header("cache-control", "max-age=60");
+        reply.body("first-part ").gate(&held).body("last-part").length(20)
+    });
+    let seawall = start(&origin, rule);
+    let mut first = reader(&seawall);
+    read_until(&mut first, b"first-part ");
+    let mut others: Vec<TcpStream> = (1..readers).map(|_| reader(&seawall)).collect();
+    for other in &mut others {
+        read_until(other, b"first-part ");
+    }
+    gate.open();
+    for stream in others.iter_mut().chain([&mut first]) {
+        read_until(stream, b"last-part");
+    }
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn few_bytes_of_known_length_reach_who_fetches_and_who_reads_along() {
+    few_bytes_leave_as_they_come("on", 5);
+}
+
+#[test]
+fn few_bytes_of_known_length_pass_through_as_they_come() {
+    few_bytes_leave_as_they_come("off", 1);
+}
+
 #[test]
 fn the_first_client_may_leave() {
     let gate = Gate::new();

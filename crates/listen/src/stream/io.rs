@@ -50,6 +50,16 @@ impl DoorStream {
         }
     }
 
+    /// After a write of `taken` bytes: sends them at once where the answer is read along while it arrives.
+    fn poll_live(&mut self, cx: &mut Context<'_>, taken: usize) -> Poll<io::Result<usize>> {
+        if self.state.is_live()
+            && let Poll::Ready(Err(error)) = self.output.poll_drain(&mut self.transport, cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        Poll::Ready(Ok(taken))
+    }
+
     /// Holds a write that has to wait to its deadline.
     fn within_time<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
@@ -78,10 +88,14 @@ impl AsyncWrite for DoorStream {
             && date::is_final_head(head)
             && let Some(seconds) = this.state.take_date()
         {
-            return Poll::Ready(Ok(this.output.gather_dated(head, seconds)));
+            let taken = this.output.gather_dated(head, seconds);
+            return this.poll_live(cx, taken);
         }
         let outcome = this.output.poll_write(&mut this.transport, cx, bufs);
-        this.within_time(cx, outcome)
+        match this.within_time(cx, outcome) {
+            Poll::Ready(Ok(taken)) => this.poll_live(cx, taken),
+            other => other,
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

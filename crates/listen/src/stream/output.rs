@@ -28,6 +28,8 @@ const SLICES: usize = 16;
 #[derive(Debug)]
 pub(super) struct Output {
     gathered: BytesMut,
+    /// Somebody had nothing to write since the last write.
+    idled: bool,
     tls: bool,
     alarm: Alarm,
     meter: Meter,
@@ -35,7 +37,13 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(tls: bool) -> Self {
-        Self { gathered: BytesMut::new(), tls, alarm: Alarm::default(), meter: Meter::default() }
+        Self {
+            gathered: BytesMut::new(),
+            idled: false,
+            tls,
+            alarm: Alarm::default(),
+            meter: Meter::default(),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -65,6 +73,24 @@ impl Output {
             self.gathered = BytesMut::new();
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Called when the connection's task waits for others. The first time it is asked to come again, when those who
+    /// are ready have had their turn; if it still waits then, what was gathered leaves: a body of known length may
+    /// take as long to arrive as any other, and Pingora says with a flush only where it ends.
+    pub(super) fn poll_idle(&mut self, transport: &mut Transport, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        if !self.idled {
+            self.idled = true;
+            cx.waker().wake_by_ref();
+            return Ok(());
+        }
+        match self.poll_drain(transport, cx) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => Ok(()),
+        }
     }
 
     /// Gathers or sends the beginning of `bufs`; says how many bytes of them are taken care of.
@@ -102,6 +128,7 @@ impl Output {
 
     /// Gathers a response's head with another date in it. It may go beyond the limit: it is one head.
     pub(super) fn gather_dated(&mut self, head: &[u8], seconds: u64) -> usize {
+        self.idled = false;
         let from = self.gathered.len();
         self.gathered.extend_from_slice(head);
         date::replace(&mut self.gathered[from..], seconds);
@@ -137,6 +164,7 @@ impl Output {
 
     /// Copies at most `room` bytes.
     fn gather(&mut self, bufs: &[IoSlice<'_>], room: usize) -> usize {
+        self.idled = false;
         let mut left = room;
         for buf in bufs {
             let take = buf.len().min(left);

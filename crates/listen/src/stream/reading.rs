@@ -83,7 +83,10 @@ impl DoorStream {
                 }
                 Poll::Ready(outcome)
             }
-            Poll::Pending => self.poll_read_deadline(cx, phase),
+            Poll::Pending => {
+                self.output.poll_idle(&mut self.transport, cx)?;
+                self.poll_read_deadline(cx, phase)
+            }
         }
     }
 

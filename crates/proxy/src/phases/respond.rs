@@ -73,6 +73,9 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         }
     }
     response.remove_header(&UNCODED_ETAG);
+    if ranges::is_stored(session) && seawall_store::is_arriving(session.cache.hit_handler()) {
+        with_current_connection(seawall_guard::ConnectionState::set_live);
+    }
     keep_date(date.unwrap_or_else(|| facts::date(&response.headers, SystemTime::now())));
     end_with_connection(session, response, ctx);
     finish_header(session, response, ctx)
