@@ -177,9 +177,13 @@ pub fn partial(data: &[u8]) {
     assert_eq!(ContentRange::of(&written(header::CONTENT_RANGE, announced.value())), Some(announced));
     assert!(announced.length() > 0 && announced.complete.is_none_or(|complete| announced.last < complete));
     let Some(received) = partial::received(&map) else { return };
-    assert!(received.first == announced.first && received.last <= announced.last);
+    assert!(received.range.first == announced.first && received.range.last <= announced.last);
     if let Some(bytes) = asked.and_then(|asked| asked.within(&received)) {
-        assert!(received.first <= bytes.start && bytes.start < bytes.end && bytes.end - 1 <= received.last);
+        assert!(
+            received.range.first <= bytes.start
+                && bytes.start < bytes.end
+                && bytes.end - 1 <= received.range.last
+        );
     }
 }
 

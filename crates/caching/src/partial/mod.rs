@@ -56,10 +56,14 @@ impl Asked {
         }
     }
 
-    /// The bytes of the object that it means, first and behind the last, when all of them lie within `part`.
+    /// The bytes of the object that it means, first and behind the last, when all of them lie within `part`. What the
+    /// origin itself gave for everything up to the end answers an open range too, be it short: less than was
+    /// asked for is lawful where Content-Range says so (RFC 9110 §15.3.7).
     #[must_use]
-    pub fn within(&self, part: &ContentRange) -> Option<Range<u64>> {
+    pub fn within(&self, received: &Received) -> Option<Range<u64>> {
+        let part = &received.range;
         let (first, last) = match (self.0, part.complete) {
+            (Spec::From(first, u64::MAX), _) if received.to_end => (first, part.last),
             (Spec::From(first, last), Some(complete)) => (first, last.min(complete.checked_sub(1)?)),
             (Spec::From(first, last), None) => (first, last),
             (Spec::Last(count), Some(complete)) => (complete.saturating_sub(count), complete.checked_sub(1)?),
@@ -80,11 +84,20 @@ impl Asked {
     }
 }
 
+/// The bytes that came for a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Which they are.
+    pub range: ContentRange,
+    /// By the origin's word nothing follows: what it announced is the end of the object.
+    pub to_end: bool,
+}
+
 /// A part that may be stored, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartAdmission {
     /// The bytes that the part has. The stored copy says so in Content-Range, and their number in Content-Length.
-    pub range: ContentRange,
+    pub received: Received,
     /// How it is stored; without Vary.
     pub admission: Admission,
 }
@@ -105,7 +118,7 @@ pub fn decide(
     times: Times,
     policy: &CachePolicy,
 ) -> Result<PartAdmission, NotStored> {
-    let range = received(headers).filter(|_| !is_multipart(headers)).ok_or(NotStored::ContentRange)?;
+    let received = received(headers).filter(|_| !is_multipart(headers)).ok_or(NotStored::ContentRange)?;
     // Whether it answers the question is seen in what was announced.
     if !ContentRange::of(headers).is_some_and(|announced| asked.is_answered_by(&announced)) {
         return Err(NotStored::ContentRange);
@@ -115,20 +128,21 @@ pub fn decide(
     if !admission.vary.is_empty() {
         return Err(NotStored::PartVaries);
     }
-    Ok(PartAdmission { range, admission })
+    Ok(PartAdmission { received, admission })
 }
 
 /// The bytes that the content of a 206 with these fields is: what Content-Range says, as far as Content-Length lets
 /// them come. `None` when the two contradict each other in any other way.
 #[must_use]
-pub fn received(headers: &HeaderMap) -> Option<ContentRange> {
+pub fn received(headers: &HeaderMap) -> Option<Received> {
     let announced = ContentRange::of(headers)?;
+    let to_end = announced.complete == announced.last.checked_add(1);
     if !headers.contains_key(header::CONTENT_LENGTH) {
-        return Some(announced);
+        return Some(Received { range: announced, to_end });
     }
     let length = complete_length(headers)? as u64;
     let last = announced.first.checked_add(length.checked_sub(1)?)?;
-    (last <= announced.last).then_some(ContentRange { last, ..announced })
+    (last <= announced.last).then_some(Received { range: ContentRange { last, ..announced }, to_end })
 }
 
 /// What tells the versions of an object apart: the bytes of its entity tag, or else of Last-Modified. Parts of which

@@ -11,6 +11,11 @@ fn part(first: u64, last: u64, complete: Option<u64>) -> ContentRange {
     ContentRange { first, last, complete }
 }
 
+/// Received as announced.
+fn as_announced(range: ContentRange) -> Received {
+    Received { range, to_end: range.complete == Some(range.last + 1) }
+}
+
 fn content_range(value: &str) -> Option<ContentRange> {
     ContentRange::of(&headers(&[("content-range", value)]))
 }
@@ -74,7 +79,7 @@ fn what_a_content_range_says() {
 
 #[test]
 fn what_lies_within_a_part() {
-    let within = |text: &str, part: ContentRange| asked(text).unwrap().within(&part);
+    let within = |text: &str, part: ContentRange| asked(text).unwrap().within(&as_announced(part));
     let known = part(4, 8, Some(10));
     assert_eq!(within("bytes=6-8", known), Some(6..9));
     assert_eq!(within("bytes=4-8", known), Some(4..9));
@@ -96,6 +101,20 @@ fn what_lies_within_a_part() {
     }
 }
 
+#[test]
+fn what_the_origin_called_the_end_is_the_end() {
+    let short = Received { range: part(4, 8, Some(10)), to_end: true };
+    let within = |text: &str| asked(text).unwrap().within(&short);
+    assert_eq!(within("bytes=6-"), Some(6..9));
+    for outside in ["bytes=3-", "bytes=9-", "bytes=6-9", "bytes=-1"] {
+        assert_eq!(within(outside), None, "{outside}");
+    }
+    let fields = headers(&[("content-range", "bytes 4-9/10"), ("content-length", "5")]);
+    assert_eq!(received(&fields), Some(short));
+    let middle = headers(&[("content-range", "bytes 4-8/10"), ("content-length", "4")]);
+    assert!(!received(&middle).unwrap().to_end);
+}
+
 fn decided(
     range: &str,
     response: &[(&str, &str)],
@@ -111,7 +130,7 @@ fn decided(
 const FRESH: (&str, &str) = ("cache-control", "max-age=60");
 
 fn answered(range: &str, content_range: &str) -> Result<ContentRange, NotStored> {
-    decided(range, &[FRESH, ("content-range", content_range)], &[]).map(|part| part.range)
+    decided(range, &[FRESH, ("content-range", content_range)], &[]).map(|part| part.received.range)
 }
 
 #[test]
@@ -119,7 +138,7 @@ fn a_part_is_stored_when_it_says_which_it_is() {
     let stored =
         decided("bytes=5-9", &[FRESH, ("content-range", "bytes 5-9/10"), ("content-length", "5")], &[]);
     let stored = stored.unwrap();
-    assert_eq!(stored.range, part(5, 9, Some(10)));
+    assert_eq!(stored.received.range, part(5, 9, Some(10)));
     assert_eq!(stored.admission.freshness.fresh_until(), after(60));
     assert_eq!(answered("bytes=5-9", "bytes 5-9/*"), Ok(part(5, 9, None)));
     assert_eq!(answered("bytes=5-99", "bytes 5-9/10"), Ok(part(5, 9, Some(10))));
@@ -154,7 +173,7 @@ fn an_answer_to_another_question_is_not_stored() {
 fn only_received_bytes_count() {
     let with = |length: &str| {
         let fields = [FRESH, ("content-range", "bytes 4-9/10"), ("content-length", length)];
-        decided("bytes=-5", &fields, &[]).map(|part| part.range)
+        decided("bytes=-5", &fields, &[]).map(|part| part.received.range)
     };
     assert_eq!(with("6"), Ok(part(4, 9, Some(10))));
     assert_eq!(with("5"), Ok(part(4, 8, Some(10))));
@@ -225,7 +244,7 @@ proptest! {
             }
             _ => None,
         };
-        prop_assert_eq!(asked.within(&part(start, end - 1, Some(complete))), expected);
+        prop_assert_eq!(asked.within(&as_announced(part(start, end - 1, Some(complete)))), expected);
     }
 
     #[test]

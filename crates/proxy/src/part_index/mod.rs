@@ -14,7 +14,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use pingora_cache::CacheKey;
 use pingora_cache::key::{CacheHashKey, HashBinary, hash_key};
-use seawall_caching::partial::{Asked, ContentRange, version};
+use seawall_caching::partial::{Asked, Received, version};
 
 /// So that requests for different URLs rarely meet. The bound is kept in each.
 const SHARDS: usize = 16;
@@ -28,20 +28,20 @@ pub(crate) struct Part {
     /// What it was fetched for: its name in the store.
     pub(crate) asked: Asked,
     /// The bytes that it has.
-    pub(crate) range: ContentRange,
+    pub(crate) received: Received,
     /// The version of the object, hashed.
     version: Option<HashBinary>,
 }
 
 impl Part {
     /// A part with these bytes of a response with these fields.
-    pub(crate) fn new(asked: Asked, range: ContentRange, headers: &http::HeaderMap) -> Self {
-        Self { asked, range, version: version(headers).map(hash_key) }
+    pub(crate) fn new(asked: Asked, received: Received, headers: &http::HeaderMap) -> Self {
+        Self { asked, received, version: version(headers).map(hash_key) }
     }
 
     /// Whether both are of one version of the object.
     fn belongs_with(&self, other: &Self) -> bool {
-        let lengths = (self.range.complete, other.range.complete);
+        let lengths = (self.received.range.complete, other.received.range.complete);
         let same_length = !matches!(lengths, (Some(one), Some(two)) if one != two);
         same_length && self.version == other.version
     }

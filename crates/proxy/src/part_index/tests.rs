@@ -1,6 +1,7 @@
 use super::*;
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
+use seawall_caching::partial::ContentRange;
 
 fn asked(text: &str) -> Asked {
     let mut headers = HeaderMap::new();
@@ -12,6 +13,7 @@ fn part(first: u64, last: u64, version: &'static str) -> Part {
     let mut headers = HeaderMap::new();
     headers.insert("etag", HeaderValue::from_static(version));
     let range = ContentRange { first, last, complete: Some(1 << 40) };
+    let range = Received { range, to_end: false };
     Part::new(asked(&format!("bytes={first}-{last}")), range, &headers)
 }
 
@@ -20,7 +22,7 @@ fn url(n: u64) -> Url {
 }
 
 fn holds(index: &PartIndex, url: Url, text: &str) -> Option<Part> {
-    index.find(url, |part| if asked(text).within(&part.range).is_some() { Fit::Yes } else { Fit::No })
+    index.find(url, |part| if asked(text).within(&part.received).is_some() { Fit::Yes } else { Fit::No })
 }
 
 #[test]
@@ -39,7 +41,7 @@ fn what_is_gone_from_the_store_is_taken_off() {
     let index = PartIndex::new(100, 10);
     index.insert(url(1), part(10, 19, "a"));
     index.insert(url(1), part(0, 99, "a"));
-    let found = index.find(url(1), |part| if part.range.first == 0 { Fit::Gone } else { Fit::Yes });
+    let found = index.find(url(1), |part| if part.received.range.first == 0 { Fit::Gone } else { Fit::Yes });
     assert_eq!(found, Some(part(10, 19, "a")), "the next best");
     assert_eq!(index.stats().entries, 1);
     assert_eq!(index.find(url(1), |_| Fit::No), None);
@@ -58,10 +60,10 @@ fn versions_do_not_mix() {
     assert_eq!(index.take_others(url(1), &part(50, 59, "b")), [part(10, 19, "a"), part(30, 39, "a")]);
     assert_eq!(holds(&index, url(1), "bytes=12-15"), None);
     let mut grown = part(10, 19, "a");
-    grown.range.complete = Some(1 << 41);
+    grown.received.range.complete = Some(1 << 41);
     index.insert(url(1), part(10, 19, "a"));
     assert_eq!(index.take_others(url(1), &grown).len(), 1, "another length is another version");
-    grown.range.complete = None;
+    grown.received.range.complete = None;
     index.insert(url(1), part(10, 19, "a"));
     assert!(index.take_others(url(1), &grown).is_empty(), "an unknown length contradicts nothing");
 }
@@ -128,7 +130,7 @@ proptest! {
                 0 | 1 => index.insert(url(u), part(n * 10, n * 10 + 9, if step == 0 { "a" } else { "b" })),
                 2 => index.prefer_whole(url(u), Instant::now()),
                 3 => { index.take_others(url(u), &part(n, n, "a")); }
-                _ => { index.find(url(u), |part| if part.range.first == n * 10 { Fit::Gone } else { Fit::No }); }
+                _ => { index.find(url(u), |part| if part.received.range.first == n * 10 { Fit::Gone } else { Fit::No }); }
             }
             for shard in &index.shards {
                 let shard = shard.lock();

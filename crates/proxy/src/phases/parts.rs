@@ -14,7 +14,7 @@ use pingora_cache::{CacheKey, CacheMeta, CachePhase, ForcedFreshness, NoCacheRea
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{RangeType, Session};
-use seawall_caching::partial::{self, Asked, ContentRange, PartAdmission};
+use seawall_caching::partial::{self, Asked, ContentRange, PartAdmission, Received};
 use seawall_caching::{CachePolicy, NotStored, RangeRequests, Request, Times, validation};
 use seawall_store::{OrWhole, Peek};
 
@@ -80,7 +80,7 @@ pub(crate) async fn plan(session: &Session, ctx: &mut Context) {
     let other = if ctx.refresh || own == Fit::Yes {
         None
     } else {
-        let within = |part: &Part| wanted.within(&part.range).map_or(Fit::No, |_| fit(&part.asked));
+        let within = |part: &Part| wanted.within(&part.received).map_or(Fit::No, |_| fit(&part.asked));
         cache.parts.find(url, within)
     };
     let other = match other {
@@ -150,7 +150,7 @@ pub(crate) fn judge(
 
 fn within(part: &PartRequest, headers: &http::HeaderMap) -> Option<(ContentRange, std::ops::Range<u64>)> {
     let stored = partial::received(headers)?;
-    Some((stored, part.wanted.within(&stored)?))
+    Some((stored.range, part.wanted.within(&stored)?))
 }
 
 /// The origin is about to be asked: notes what was missing, and gives up a part that was to be there and is gone.
@@ -187,11 +187,11 @@ pub(crate) fn ask(session: &Session, request: &mut RequestHeader, ctx: &Context)
 /// Drops the stored parts that are of another version of the object than this answer.
 pub(crate) fn displace(session: &Session, response: &ResponseHeader, ctx: &Context) {
     let Some(part) = ctx.part.filter(|_| is_part(response) && session.cache.enabled()) else { return };
-    let (Some(range), Some(key)) = (partial::received(&response.headers), session.cache.maybe_cache_key())
+    let (Some(received), Some(key)) = (partial::received(&response.headers), session.cache.maybe_cache_key())
     else {
         return;
     };
-    let this = Part::new(part.asked, range, &response.headers);
+    let this = Part::new(part.asked, received, &response.headers);
     for old in ctx.plan.cache.parts.take_others(part.url, &this) {
         // A purge of its own key would keep this answer out.
         if old.asked != part.asked {
@@ -233,13 +233,13 @@ pub(crate) fn admit(
 }
 
 /// A part is about to be stored: gives it the length that it must have, and lets requests for ranges within find it.
-pub(crate) fn keep(header: &mut ResponseHeader, range: ContentRange, ctx: &mut Context) -> Result<()> {
+pub(crate) fn keep(header: &mut ResponseHeader, received: Received, ctx: &mut Context) -> Result<()> {
     let Some(part) = &mut ctx.part else { return Ok(()) };
     if !header.headers.contains_key(CONTENT_LENGTH) {
-        header.insert_header(CONTENT_LENGTH, range.length())?;
-        part.owed = Some(range.length());
+        header.insert_header(CONTENT_LENGTH, received.range.length())?;
+        part.owed = Some(received.range.length());
     }
-    ctx.plan.cache.parts.insert(part.url, Part::new(part.asked, range, &header.headers));
+    ctx.plan.cache.parts.insert(part.url, Part::new(part.asked, received, &header.headers));
     Ok(())
 }
 
@@ -268,7 +268,7 @@ pub(crate) fn cut(
     let part = ctx.part.as_ref().filter(|_| is_part(response))?;
     if part.is_own() {
         // The client who fetched it sees what the origin said; others what there is.
-        let range = partial::received(&response.headers).filter(|_| ranges::is_stored(session))?;
+        let range = partial::received(&response.headers).filter(|_| ranges::is_stored(session))?.range;
         return Some(response.insert_header(CONTENT_RANGE, range.value()).map(|()| RangeType::None));
     }
     let (stored, wanted) = within(part, &response.headers)?;

@@ -209,7 +209,7 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
     let answer = Response { status: header.status, headers: &header.headers };
     let times = Times { requested: ctx.upstream.requested.unwrap_or(received), received };
     let part = parts::admit(session, &request, &header, times, policy, ctx);
-    let range = part.as_ref().and_then(|part| part.as_ref().ok()).map(|part| part.range);
+    let of_part = part.as_ref().and_then(|part| part.as_ref().ok()).map(|part| part.received);
     let decided = match part {
         Some(part) => part.map(|part| part.admission),
         None => storability::decide(&request, &answer, times, policy),
@@ -224,12 +224,12 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
             return RespCacheable::Uncacheable(NoCacheReason::Custom(remembered));
         }
     };
-    let length = range.map(|range| range.length()).or_else(|| content_length(&header));
+    let length = of_part.map(|part| part.range.length()).or_else(|| content_length(&header));
     if length.is_some_and(|length| length > ctx.plan.cache.max_object as u64) {
         ctx.cache.stored = Stored::No("too-large");
         // A part says nothing of the size of others.
-        let of_part = range.map(|_| NoCacheReason::Custom("part-too-large"));
-        return RespCacheable::Uncacheable(of_part.unwrap_or(NoCacheReason::ResponseTooLarge));
+        let reason = of_part.map(|_| NoCacheReason::Custom("part-too-large"));
+        return RespCacheable::Uncacheable(reason.unwrap_or(NoCacheReason::ResponseTooLarge));
     }
     let Some(labels) = labels(&ctx.plan, &ctx.host, &client_path(session), &header) else {
         // A purge of a tag that was left out would miss it.
@@ -237,8 +237,8 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
         ctx.plan.metrics.uncacheable().inc("too-many-tags");
         return RespCacheable::Uncacheable(NoCacheReason::Custom("too-many-tags"));
     };
-    if let Some(range) = range
-        && let Err(error) = parts::keep(&mut header, range, ctx)
+    if let Some(part) = of_part
+        && let Err(error) = parts::keep(&mut header, part, ctx)
     {
         log::warn!("a part could not be described: {error}");
         return RespCacheable::Uncacheable(NoCacheReason::InternalError);
