@@ -32,6 +32,7 @@ mod members;
 mod membership;
 mod names;
 mod overrides;
+mod patient;
 mod peers;
 mod pool;
 mod probe;

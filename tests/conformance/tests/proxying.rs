@@ -1,8 +1,13 @@
 //! Routing, forwarding manners, listeners: what a request meets on its way to an origin and back.
 
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
 use nix::sys::signal::Signal;
 use seawall_testkit::{
-    Call, H2Client, Origin, Pki, RawClient, Reply, Seawall, TlsClient, curl, get, request,
+    Call, DEADLINE, H2Client, Origin, Pki, RawClient, Reply, Seawall, TlsClient, curl, get, request,
 };
 
 const ONE_SITE: &str = "
@@ -144,6 +149,48 @@ fn an_upgrade_is_a_tunnel_both_ways() {
     assert_eq!(client.response().status, 101);
     client.send("ping");
     assert_eq!(client.read_exact(4), b"ping");
+}
+
+/// A 101 that is there before Pingora first looks for it: without care its tunnel ends at once in about every second
+/// round.
+#[test]
+fn a_101_that_comes_at_once_is_a_tunnel_that_stays() {
+    const ROUNDS: usize = 40;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    let origin = std::thread::spawn(move || {
+        for _ in 0..ROUNDS {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+            stream
+                .write_all(
+                    b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+                      Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+                )
+                .expect("the answer is sent before the question");
+            let mut seen = Vec::new();
+            let mut piece = [0; 1024];
+            while !seen.ends_with(b"ping") {
+                match stream.read(&mut piece) {
+                    Ok(count @ 1..) => seen.extend_from_slice(&piece[..count]),
+                    _ => break,
+                }
+            }
+            let _ = stream.write_all(b"pong");
+        }
+    });
+    let seawall = Seawall::with(ONE_SITE).set("origin", address).start();
+    for round in 0..ROUNDS {
+        let mut client = RawClient::tcp(seawall.addr(0));
+        client.send(
+            "GET /chat HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        );
+        assert_eq!(client.response().status, 101, "round {round}");
+        client.send("ping");
+        assert_eq!(client.read_exact(4), b"pong", "round {round}");
+    }
+    origin.join().expect("every round had a tunnel");
 }
 
 #[test]

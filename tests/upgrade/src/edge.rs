@@ -14,8 +14,6 @@ const PROOF: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 /// What slow bodies are made of.
 pub(crate) const PIECES: usize = 20;
 pub(crate) const DOWNLOAD: &str = "a piece of an answer that takes its time\n";
-/// What an origin takes to think.
-const THOUGHT: Duration = Duration::from_millis(10);
 const PAUSE: Duration = Duration::from_millis(75);
 
 /// A body that shows when a byte of it is missing.
@@ -38,11 +36,10 @@ pub fn tunnel_call(call: Call) -> Call {
         .header("Sec-WebSocket-Key", KEY)
 }
 
-/// The answer to [`tunnel_call`]. Not at once: docs/pingora.md has what becomes of a 101 that is there before Pingora
-/// looks for it.
+/// The answer to [`tunnel_call`].
 #[must_use]
 pub fn tunnel_reply() -> Reply {
-    Reply::upgrade("websocket").header("Sec-WebSocket-Accept", PROOF).delay(THOUGHT)
+    Reply::upgrade("websocket").header("Sec-WebSocket-Accept", PROOF)
 }
 
 /// Answers every kind of the traffic.

@@ -9,7 +9,7 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 use seawall_telemetry::metrics::{RetryReason, UpstreamResult};
-use seawall_upstream::{Outcome, Pool, Reached, SelectRequest};
+use seawall_upstream::{Outcome, Pool, Reached, SelectRequest, Selected};
 
 use crate::context::Context;
 use crate::plan::{Action, UpstreamKind, UpstreamPlan};
@@ -90,6 +90,7 @@ pub(crate) fn connected(
     pool.check_connection(digest)
         .map_err(|weak| Error::explain(ErrorType::TLSHandshakeFailure, weak.to_string()).into_up())?;
     let upgrade = session.is_upgrade_req();
+    let socket = ctx.upstream.selected.as_ref().and_then(Selected::descriptor).unwrap_or(socket);
     ctx.upstream.silence = match pool.watch_silence(socket, upgrade) {
         Ok(watch) => watch,
         // Nothing else would end a silent tunnel.
