@@ -48,6 +48,7 @@ impl DoorStream {
             Answered::Head => true,
             Answered::Body => self.state.phase() == Phase::Body,
         };
+        let unread = unread || self.ahead.room() == 0;
         unread && !self.reading.ended && !self.deadlines.linger.is_zero()
     }
 }

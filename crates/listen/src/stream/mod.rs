@@ -9,6 +9,7 @@
 //! While data flows none of it costs more than a comparison: clocks are read and timers are set only when a
 //! poll has to wait.
 
+mod ahead;
 mod alarm;
 mod date;
 mod io;
@@ -30,6 +31,7 @@ use seawall_guard::{Admission, ConnectionState, Deadlines};
 use crate::door::Entrance;
 use crate::gate::Gate;
 use crate::observer::Cut;
+use ahead::Ahead;
 use output::Output;
 use reading::Reading;
 pub(crate) use transport::Transport;
@@ -45,6 +47,7 @@ pub struct DoorStream {
     /// Held for the length of the connection, lingering included.
     place: Option<Place>,
     reading: Reading,
+    ahead: Ahead,
     output: Output,
     /// Bytes that were peeked at and are still to be read.
     replay: Bytes,
@@ -95,6 +98,7 @@ impl DoorStream {
         Self {
             output: Output::new(transport.is_tls()),
             reading: Reading::new(),
+            ahead: Ahead::default(),
             entrance: Arc::clone(&place.entrance),
             place: Some(place),
             transport,

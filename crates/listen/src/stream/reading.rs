@@ -1,6 +1,7 @@
 //! The clock of what comes in.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::task::{Context, Poll};
 
 use seawall_guard::Phase;
@@ -73,13 +74,34 @@ impl DoorStream {
         if phase == Phase::Head && !self.multiplexed && self.reading.head_bytes >= self.deadlines.max_head {
             return Poll::Ready(Err(self.refuse_head(cx, Cut::HeadTooLarge)));
         }
+        let head = !self.multiplexed && matches!(phase, Phase::Idle | Phase::Head);
+        if phase == Phase::Serving && !self.multiplexed {
+            return self.poll_ahead(cx);
+        }
+        if !self.ahead.is_empty() {
+            if phase == Phase::Idle {
+                self.ahead.begin();
+            }
+            let bytes = self.ahead.take(buf.remaining(), head);
+            self.arrived(phase, &bytes);
+            buf.put_slice(&bytes);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         match self.transport.poll_read(cx, buf) {
             Poll::Ready(outcome) => {
                 let bytes = &buf.filled()[before..];
                 self.reading.ended |= bytes.is_empty();
                 if !bytes.is_empty() {
-                    self.arrived(phase, bytes);
+                    if head {
+                        if phase == Phase::Idle {
+                            self.ahead.begin();
+                        }
+                        let count = self.ahead.of_head(bytes);
+                        self.ahead.keep(&bytes[count..]);
+                        buf.set_filled(before + count);
+                    }
+                    self.arrived(phase, &buf.filled()[before..]);
                 }
                 Poll::Ready(outcome)
             }
@@ -88,6 +110,30 @@ impl DoorStream {
                 self.poll_read_deadline(cx, phase)
             }
         }
+    }
+
+    /// Reads while the answer is made: to see the client leave, and to keep what it sends for after that.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut piece = [MaybeUninit::uninit(); 1024];
+        loop {
+            let room = self.ahead.room().min(piece.len());
+            if room == 0 {
+                // Whoever sends so much is still there.
+                break;
+            }
+            let mut space = ReadBuf::uninit(&mut piece[..room]);
+            match self.transport.poll_read(cx, &mut space) {
+                Poll::Ready(Ok(())) if space.filled().is_empty() => {
+                    self.reading.ended = true;
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Ready(Ok(())) => self.ahead.keep(space.filled()),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        self.output.poll_idle(&mut self.transport, cx)?;
+        Poll::Pending
     }
 
     fn arrived(&mut self, phase: Phase, bytes: &[u8]) {
@@ -151,6 +197,7 @@ impl DoorStream {
                     Err(Slow::BelowRate) => break Cut::BodyTooSlow,
                 }
             },
+            // The first reads elsewhere.
             Phase::Serving | Phase::Streaming => return Poll::Pending,
         };
         if phase == Phase::Head && !self.multiplexed {

@@ -97,18 +97,14 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
     if ctx.refresh {
         return;
     }
-    with_current_connection(|connection| {
-        if session.was_upgraded() {
-            connection.streaming();
-        }
-        connection.request_done();
-    });
+    with_current_connection(seawall_guard::ConnectionState::request_done);
     let duration = ctx.started.elapsed();
     // Without an end of its answer (a failure, an answer without a body, a client that left) the upstream had
     // the request until now.
     let upstream_duration = ctx.upstream.took.or_else(|| ctx.upstream.began.map(|began| began.elapsed()));
     let downstream = session.as_downstream();
-    let status = downstream.response_written().map_or(0, |response| response.status.as_u16());
+    let unanswered = if ctx.error == "client_gone" { CLIENT_GONE } else { 0 };
+    let status = downstream.response_written().map_or(unanswered, |response| response.status.as_u16());
     let bytes_sent = downstream.body_bytes_sent() as u64;
     let bytes_received = downstream.body_bytes_read() as u64;
     let metrics = ctx.route.as_ref().map_or(&ctx.plan.unrouted, |route| &route.metrics);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::SystemTime;
 
 use http::header::{AGE, DATE, TRANSFER_ENCODING, VIA};
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use pingora_cache::{CacheMeta, CachePhase};
 use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
@@ -30,7 +30,10 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
-    if response.status != StatusCode::SWITCHING_PROTOCOLS {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        // What the client sends from here on is not for us.
+        with_current_connection(seawall_guard::ConnectionState::streaming);
+    } else {
         farewell(session, ctx);
     }
     classify(session, ctx);
@@ -38,6 +41,10 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
     let phase = session.cache.phase();
     if phase == CachePhase::Stale && ctx.cache.asked {
         // Pingora closes the client's connection after a stale response in place of an error, and does not say so.
+        session.set_keepalive(None);
+    }
+    if session.req_header().method == Method::HEAD && phase_fetches(phase) {
+        // The whole is fetched for the store, and Pingora takes no other request on this connection before it is here.
         session.set_keepalive(None);
     }
     // Set by the answer to this very request: who reads along has none.
@@ -79,6 +86,11 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
     keep_date(date.unwrap_or_else(|| facts::date(&response.headers, SystemTime::now())));
     end_with_connection(session, response, ctx);
     finish_header(session, response, ctx)
+}
+
+/// Whether a body is on its way from the origin into the store.
+fn phase_fetches(phase: CachePhase) -> bool {
+    matches!(phase, CachePhase::Miss | CachePhase::Expired)
 }
 
 /// HTTP/1.0 has no chunks (RFC 9112 §6.1), which Pingora makes for everyone: a body without a length ends with
