@@ -1,5 +1,6 @@
 //! A lookup: from key to a checked header and a reader of the body.
 
+use std::io;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -162,7 +163,7 @@ impl Disk {
         let mut want = if found.len <= WHOLE { found.len } else { FIRST };
         for _ in 0..2 {
             let len = usize::try_from(want).map_err(|_| ReadError::Corrupt)?;
-            let bytes = self.read(file, found.place.offset, len, false).await?;
+            let bytes = self.read(file, found.place.offset, len).await?;
             match Head::parse(&bytes) {
                 Ok(Some(head)) => return Ok(head),
                 Ok(None) => break,
@@ -176,12 +177,19 @@ impl Disk {
 
     /// Opens the file with the body of `header`, and sees that it is as long as it must be.
     async fn open_body(self: &Arc<Self>, header: &Header) -> Result<Arc<dyn Handle>, ReadError> {
-        let (disk, seq, len) = (Arc::clone(self), header.seq, header.body_len);
-        let open = move || {
-            let file = disk.files.open(&disk.folder.object(seq), Mode::Read)?;
-            Ok((file.len()? == stored_len(len)).then_some(file))
+        let (path, stored) = (self.folder.object(header.seq), stored_len(header.body_len));
+        let whole = move |opened: io::Result<Arc<dyn Handle>>| -> io::Result<_> {
+            let file = opened?;
+            Ok((file.len()? == stored).then_some(file))
         };
-        let opened = tokio::time::timeout(PATIENCE, self.pool.try_run(open)).await.unwrap_or(Err(Busy));
+        let opened = match self.files.open_cached(&path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let disk = Arc::clone(self);
+                let open = self.pool.try_run(move || whole(disk.files.open(&path, Mode::Read)));
+                tokio::time::timeout(PATIENCE, open).await.unwrap_or(Err(Busy))
+            }
+            opened => Ok(whole(opened)),
+        };
         match opened {
             Ok(Ok(Some(file))) => Ok(file),
             Ok(Ok(None)) => {
@@ -189,8 +197,7 @@ impl Disk {
                 Err(ReadError::Corrupt)
             }
             Ok(Err(error)) => {
-                let error: std::io::Error = error;
-                if error.kind() != std::io::ErrorKind::NotFound {
+                if error.kind() != io::ErrorKind::NotFound {
                     count(&self.counters.read_errors);
                 }
                 self.health.read_failed(&error);

@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
+use rustix::fs::{CWD, FallocateFlags, FlockOperation, OFlags, ResolveFlags, openat2};
 use rustix::io::{Errno, ReadWriteFlags};
 
 /// How a file is opened.
@@ -48,6 +48,8 @@ pub(crate) trait Handle: Debug + Send + Sync {
 pub(crate) trait Files: Debug + Send + Sync {
     /// Opens a file.
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn Handle>>;
+    /// Opens a file for reading if that can be done without waiting for the disk: `WouldBlock` otherwise.
+    fn open_cached(&self, path: &Path) -> io::Result<Arc<dyn Handle>>;
     /// Removes a file. Whoever has it open may go on reading.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Gives a file another name, in the place of the one that has it.
@@ -120,6 +122,18 @@ impl Files for RealFiles {
             Mode::Write => options.write(true).create(true),
         };
         Ok(Arc::new(options.open(path)?))
+    }
+
+    fn open_cached(&self, path: &Path) -> io::Result<Arc<dyn Handle>> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        match openat2(CWD, path, flags, rustix::fs::Mode::empty(), ResolveFlags::CACHED) {
+            Ok(file) => Ok(Arc::new(File::from(file))),
+            // Kernels before 5.12 do not know the flag, those before 5.6 and some sandboxes not the call.
+            Err(Errno::AGAIN | Errno::INVAL | Errno::NOSYS | Errno::PERM) => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -1,10 +1,13 @@
 //! Reading from files: at once when the page cache has it, through the pool otherwise.
+//!
+//! What the page cache has is read chunk by chunk into one buffer: larger reads save calls, but each byte is touched three
+//! times (read, checked, sent), and a chunk is what stays in the processor's cache meanwhile.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::Disk;
 use super::index::Place;
@@ -13,7 +16,7 @@ use super::pool::Busy;
 use super::record::{CHUNK, STORED_CHUNK, chunk_is_sound, chunk_len};
 use super::stats::{add, count};
 
-/// Chunks read at a time by someone who reads on, once the page cache has run dry.
+/// Chunks that someone who reads on gets at a time, once the page cache has run dry.
 const AHEAD: u64 = 4;
 
 /// How long a read may take, waiting included.
@@ -31,24 +34,46 @@ pub(crate) enum ReadError {
 }
 
 impl Disk {
-    /// Reads `len` bytes at `offset`. With `patient` it waits for a place in the queue.
+    /// Reads `len` bytes at `offset`. Gives up at once when too many reads wait already.
     pub(super) async fn read(
         &self,
         file: &Arc<dyn Handle>,
         offset: u64,
         len: usize,
+    ) -> Result<Bytes, ReadError> {
+        match self.read_cached(file, offset, BytesMut::zeroed(len)) {
+            Ok(bytes) => Ok(bytes),
+            Err(buffer) => self.read_waiting(file, offset, buffer, false).await,
+        }
+    }
+
+    /// Fills `buffer` from `offset` on without a thread in between, if the page cache has all of it. A part does not count:
+    /// the rest would have to wait anyhow. Hands the buffer back otherwise.
+    fn read_cached(
+        &self,
+        file: &Arc<dyn Handle>,
+        offset: u64,
+        mut buffer: BytesMut,
+    ) -> Result<Bytes, BytesMut> {
+        if !file.read_cached_at(&mut buffer, offset).is_ok_and(|read| read == buffer.len()) {
+            return Err(buffer);
+        }
+        count(&self.counters.reads_cached);
+        add(&self.counters.read_bytes, buffer.len() as u64);
+        Ok(buffer.freeze())
+    }
+
+    /// Fills `buffer` from `offset` on in the pool. With `patient` it waits for a place in the queue.
+    async fn read_waiting(
+        &self,
+        file: &Arc<dyn Handle>,
+        offset: u64,
+        mut buffer: BytesMut,
         patient: bool,
     ) -> Result<Bytes, ReadError> {
-        let mut buffer = vec![0; len];
-        // What is in the page cache in full comes without a thread in between. A part of it does not count:
-        // the rest would have to wait anyhow.
-        if file.read_cached_at(&mut buffer, offset).is_ok_and(|read| read == len) {
-            count(&self.counters.reads_cached);
-            add(&self.counters.read_bytes, len as u64);
-            return Ok(buffer.into());
-        }
+        let len = buffer.len();
         let file = Arc::clone(file);
-        let call = move || read_exact(&*file, &mut buffer, offset).map(|()| Bytes::from(buffer));
+        let call = move || read_exact(&*file, &mut buffer, offset).map(|()| buffer.freeze());
         let done = async { if patient { self.pool.run(call).await } else { self.pool.try_run(call).await } };
         // A disk that hangs is no reason for a client to hang.
         match tokio::time::timeout(PATIENCE, done).await.unwrap_or(Err(Busy)) {
@@ -172,16 +197,26 @@ impl Chunks {
         (to <= held.len()).then(|| held.slice(from..to))
     }
 
+    /// Gets chunk `index`, and when the disk has to be waited for some behind it.
     async fn load(&mut self, index: u64, limit: u64, body_len: u64) -> Result<(), ReadError> {
         let last = limit.saturating_sub(1) / CHUNK;
-        // Whoever reads on gets some more at a time, but nothing behind what was asked for.
         let reads_on = index > 0 && self.checked == Some(index - 1);
-        let count = if reads_on { (last.saturating_sub(index) + 1).min(AHEAD) } else { 1 };
-        let end = index + count;
-        let stored = (index..end).map(|i| chunk_len(body_len, i) + 4).sum();
-        let offset = self.base.saturating_add(index.saturating_mul(STORED_CHUNK));
         self.checked = None;
-        let bytes = self.disk.read(&self.file, offset, stored, true).await?;
+        let offset = self.base.saturating_add(index.saturating_mul(STORED_CHUNK));
+        // Nobody else has the chunk any more once it is sent.
+        let held = self.held.take().and_then(|(_, bytes)| bytes.try_into_mut().ok());
+        let mut buffer = held.unwrap_or_default();
+        buffer.resize(chunk_len(body_len, index) + 4, 0);
+        let bytes = match self.disk.read_cached(&self.file, offset, buffer) {
+            Ok(bytes) => bytes,
+            Err(mut buffer) => {
+                // Nothing behind what was asked for.
+                let count = if reads_on { (last.saturating_sub(index) + 1).min(AHEAD) } else { 1 };
+                let stored = (index..index + count).map(|i| chunk_len(body_len, i) + 4).sum();
+                buffer.resize(stored, 0);
+                self.disk.read_waiting(&self.file, offset, buffer, true).await?
+            }
+        };
         self.held = Some((index, bytes));
         Ok(())
     }

@@ -111,6 +111,10 @@ impl Files for FaultyFiles {
         self.0.call(mode == Mode::Create)?;
         Ok(Arc::new(FaultyHandle { file: RealFiles.open(path, mode)?, plan: Arc::clone(&self.0) }))
     }
+    fn open_cached(&self, path: &Path) -> io::Result<Arc<dyn Handle>> {
+        self.0.call(false)?;
+        Ok(Arc::new(FaultyHandle { file: RealFiles.open_cached(path)?, plan: Arc::clone(&self.0) }))
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.0.call(true)?;
         RealFiles.remove(path)
