@@ -1,12 +1,17 @@
 //! What the owner of a response keeps with it, in a form that outlives the process.
 
+mod header;
+mod moments;
+
 use std::fmt::Debug;
 
+use bytes::Bytes;
 use http::Extensions;
 use pingora_cache::CacheMeta;
 use pingora_error::{Error, ErrorType::InternalError, Result};
 
 use crate::disk::record::u32_at;
+use crate::head::blank_header;
 
 /// Turns the extensions of a [`CacheMeta`] into bytes and back. The store keeps extensions as they are in memory;
 /// on disk it keeps what this makes of them.
@@ -32,13 +37,23 @@ impl ExtensionCodec for NoExtensions {
     }
 }
 
-/// The metadata of a record: Pingora's internals, Pingora's header, our extensions; the first two with their
-/// lengths in front.
+/// In front of metadata in the form below. The form before it began with a length, which was never as large.
+const FORM: [u8; 4] = *b"\xff\xff\xff\x02";
+
+/// The metadata of a record: the moments of the [`CacheMeta`], its header, our extensions; the first two with their lengths
+/// in front. The moments are in a form of their own where [`CacheMeta::new`] can say them, and in Pingora's otherwise, of
+/// which no first byte is 0.
 pub(crate) fn encode_meta(meta: &CacheMeta, codec: &dyn ExtensionCodec) -> Result<Vec<u8>> {
-    let (internals, header) = meta.serialize()?;
+    let moments = match moments::encode(meta) {
+        Some(moments) => moments,
+        None => meta.serialize()?.0,
+    };
+    let mut head = Vec::with_capacity(1024);
+    header::encode(meta.response_header(), &mut head)?;
     let extensions = codec.encode(meta.extensions());
-    let mut out = Vec::with_capacity(internals.len() + header.len() + extensions.len() + 8);
-    for part in [&internals, &header] {
+    let mut out = Vec::with_capacity(moments.len() + head.len() + extensions.len() + 12);
+    out.extend_from_slice(&FORM);
+    for part in [&moments, &head] {
         let len = u32::try_from(part.len())
             .map_err(|_| Error::explain(InternalError, "a response header of more than 4 GiB"))?;
         out.extend_from_slice(&len.to_le_bytes());
@@ -49,7 +64,24 @@ pub(crate) fn encode_meta(meta: &CacheMeta, codec: &dyn ExtensionCodec) -> Resul
 }
 
 /// The other way round. None for bytes that are not understood.
-pub(crate) fn decode_meta(bytes: &[u8], codec: &dyn ExtensionCodec) -> Option<CacheMeta> {
+pub(crate) fn decode_meta(bytes: &Bytes, codec: &dyn ExtensionCodec) -> Option<CacheMeta> {
+    let Some(parts) = bytes.strip_prefix(&FORM) else { return decode_first_form(bytes, codec) };
+    let (moments, rest) = part(parts)?;
+    let (head, extensions) = part(rest)?;
+    let head = header::decode(bytes.slice_ref(head))?;
+    let mut meta = if moments::is_plain(moments) {
+        moments::decode(moments, head)?
+    } else {
+        let mut meta = CacheMeta::deserialize(moments, blank_header().ok()?).ok()?;
+        *meta.response_header_mut() = head;
+        meta
+    };
+    codec.decode(extensions, &mut meta)?;
+    Some(meta)
+}
+
+/// What was written before there was [`FORM`]: Pingora's internals, Pingora's compressed header, our extensions.
+fn decode_first_form(bytes: &[u8], codec: &dyn ExtensionCodec) -> Option<CacheMeta> {
     let (internals, rest) = part(bytes)?;
     let (header, extensions) = part(rest)?;
     let mut meta = CacheMeta::deserialize(internals, header).ok()?;
@@ -93,15 +125,36 @@ mod tests {
         let mut meta = CacheMeta::new(now + Duration::from_secs(9), now, 1, 2, header);
         meta.set_variance([3; 16]);
         meta.extensions_mut().insert(Fact(7));
-        let bytes = encode_meta(&meta, &Facts).unwrap();
-        let back = decode_meta(&bytes, &Facts).unwrap();
+        for refreshed in [false, true] {
+            if refreshed {
+                meta.update_freshness(now + Duration::from_secs(60), 3, 4);
+                assert_ne!(meta.updated(), meta.created());
+            }
+            let bytes = Bytes::from(encode_meta(&meta, &Facts).unwrap());
+            assert_same(&decode_meta(&bytes, &Facts).unwrap(), &meta);
+            for len in 0..bytes.len() {
+                assert!(decode_meta(&bytes.slice(..len), &Facts).is_none(), "{len}");
+            }
+        }
+        assert_same(&decode_meta(&first_form(&meta), &Facts).unwrap(), &meta);
+    }
+
+    fn assert_same(back: &CacheMeta, meta: &CacheMeta) {
+        assert_eq!(back.serialize().unwrap().0, meta.serialize().unwrap().0, "all internals");
         assert_eq!(back.extensions().get(), Some(&Fact(7)));
-        assert_eq!(back.fresh_until(), meta.fresh_until());
-        assert_eq!(back.variance(), Some([3; 16]));
         assert_eq!(back.response_header().status, 203);
         assert_eq!(back.headers().get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
-        for len in 0..bytes.len() {
-            assert!(decode_meta(&bytes[..len], &Facts).is_none(), "{len}");
+    }
+
+    /// As the first version wrote it.
+    fn first_form(meta: &CacheMeta) -> Bytes {
+        let (internals, header) = meta.serialize().unwrap();
+        let mut out = Vec::new();
+        for part in [internals, header] {
+            out.extend_from_slice(&u32::try_from(part.len()).unwrap().to_le_bytes());
+            out.extend_from_slice(&part);
         }
+        out.push(7);
+        out.into()
     }
 }

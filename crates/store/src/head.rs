@@ -34,7 +34,7 @@ const CASE_OVERHEAD: u64 = 104;
 const SLOT: u64 = 4;
 /// The fields that a hit adds to what is stored: Age, Cache-Status, Via, the request id, Connection, and room for some
 /// of the route's own.
-const ADDED_FIELDS: usize = 10;
+pub(crate) const ADDED_FIELDS: usize = 10;
 
 /// How many variants of one URL are kept, in the place of [`StoreSettings::max_variants`](crate::StoreSettings): put it
 /// into the extensions of the [`CacheMeta`] of a response whose route has a limit of its own.
@@ -275,12 +275,12 @@ const KNOWN_NAMES: [&str; 42] = [
     "via",
 ];
 
-fn known_name(name: &[u8]) -> Option<&'static str> {
+pub(crate) fn known_name(name: &[u8]) -> Option<&'static str> {
     KNOWN_NAMES.iter().find(|known| known.as_bytes() == name).copied()
 }
 
 /// The encoding of a header without fields, which Pingora's decoder insists on.
-fn blank_header() -> Result<&'static [u8]> {
+pub(crate) fn blank_header() -> Result<&'static [u8]> {
     static BLANK: OnceCell<Vec<u8>> = OnceCell::new();
     let encode = || -> Result<Vec<u8>> {
         let header = ResponseHeader::build_no_case(200, Some(0))?;
