@@ -10,10 +10,10 @@ use seawall_caching::directives::{CAPABILITY, SURROGATE_CAPABILITY};
 use seawall_guard::{ConnectionState, with_current_connection};
 
 use crate::context::Context;
-use crate::forwarding::Said;
+use crate::forwarding::{Said, has_extensions};
 use crate::phases::{encode, parts, select};
 
-/// Fields that some frameworks let override the target or the method. No cache key has them, so an origin that
+/// Fields that some frameworks let override the target or the method, all of which begin with `x-`. No cache key has them, so an origin that
 /// believed them could put one page into the cache under the name of another.
 const OVERRIDES: [HeaderName; 8] = [
     HeaderName::from_static("x-original-url"),
@@ -36,8 +36,10 @@ pub(crate) fn request(session: &Session, request: &mut RequestHeader, ctx: &mut 
     }
     let target = http::Uri::try_from(ctx.target.as_str()).or_err(ErrorType::InternalError, "target")?;
     request.set_uri(target);
-    for name in &OVERRIDES {
-        request.remove_header(name);
+    if has_extensions(&request.headers) {
+        for name in &OVERRIDES {
+            request.remove_header(name);
+        }
     }
     let host = match upstream.pool().and_then(|pool| pool.host()) {
         Some(host) => host.clone(),
