@@ -11,7 +11,7 @@ use pingora_cache::CacheMeta;
 use pingora_error::{Error, ErrorType::InternalError, Result};
 
 use crate::disk::record::u32_at;
-use crate::head::blank_header;
+use crate::head::{Head, blank_header};
 
 /// Turns the extensions of a [`CacheMeta`] into bytes and back. The store keeps extensions as they are in memory;
 /// on disk it keeps what this makes of them.
@@ -63,12 +63,34 @@ pub(crate) fn encode_meta(meta: &CacheMeta, codec: &dyn ExtensionCodec) -> Resul
     Ok(out)
 }
 
+/// Metadata that was read.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) meta: CacheMeta,
+    /// The size of the one allocation that all names and values share; none when it is not known.
+    text: Option<u64>,
+}
+
+impl Decoded {
+    /// A copy for memory.
+    pub(crate) fn freeze(&self) -> Result<Head> {
+        match self.text {
+            Some(text) => Head::freeze_read(&self.meta, text),
+            None => Head::freeze(&self.meta),
+        }
+    }
+}
+
 /// The other way round. None for bytes that are not understood.
-pub(crate) fn decode_meta(bytes: &Bytes, codec: &dyn ExtensionCodec) -> Option<CacheMeta> {
-    let Some(parts) = bytes.strip_prefix(&FORM) else { return decode_first_form(bytes, codec) };
+pub(crate) fn decode_meta(bytes: &[u8], codec: &dyn ExtensionCodec) -> Option<Decoded> {
+    let Some(parts) = bytes.strip_prefix(&FORM) else {
+        return decode_first_form(bytes, codec).map(|meta| Decoded { meta, text: None });
+    };
     let (moments, rest) = part(parts)?;
     let (head, extensions) = part(rest)?;
-    let head = header::decode(bytes.slice_ref(head))?;
+    // Of its own: slices of what was read would pin the body with it.
+    let text = Bytes::copy_from_slice(head);
+    let head = header::decode(text.clone())?;
     let mut meta = if moments::is_plain(moments) {
         moments::decode(moments, head)?
     } else {
@@ -77,7 +99,7 @@ pub(crate) fn decode_meta(bytes: &Bytes, codec: &dyn ExtensionCodec) -> Option<C
         meta
     };
     codec.decode(extensions, &mut meta)?;
-    Some(meta)
+    Some(Decoded { meta, text: Some(text.len() as u64) })
 }
 
 /// What was written before there was [`FORM`]: Pingora's internals, Pingora's compressed header, our extensions.
@@ -131,12 +153,17 @@ mod tests {
                 assert_ne!(meta.updated(), meta.created());
             }
             let bytes = Bytes::from(encode_meta(&meta, &Facts).unwrap());
-            assert_same(&decode_meta(&bytes, &Facts).unwrap(), &meta);
+            let back = decode_meta(&bytes, &Facts).unwrap();
+            assert_same(&back.meta, &meta);
+            assert!(back.text.is_some());
+            assert_same(&back.freeze().unwrap().thaw().unwrap(), &meta);
             for len in 0..bytes.len() {
                 assert!(decode_meta(&bytes.slice(..len), &Facts).is_none(), "{len}");
             }
         }
-        assert_same(&decode_meta(&first_form(&meta), &Facts).unwrap(), &meta);
+        let first = decode_meta(&first_form(&meta), &Facts).unwrap();
+        assert_same(&first.meta, &meta);
+        assert_same(&first.freeze().unwrap().thaw().unwrap(), &meta);
     }
 
     fn assert_same(back: &CacheMeta, meta: &CacheMeta) {

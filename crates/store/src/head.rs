@@ -65,6 +65,15 @@ impl Head {
     /// slices that would pin the whole receive buffer.
     pub(crate) fn freeze(meta: &CacheMeta) -> Result<Self> {
         let (header, text) = compact(meta.response_header())?;
+        Self::with_header(meta, header, text)
+    }
+
+    /// The same for what was read from a disk: names and values are in one allocation of `text` bytes already.
+    pub(crate) fn freeze_read(meta: &CacheMeta, text: u64) -> Result<Self> {
+        Self::with_header(meta, meta.response_header().clone(), text)
+    }
+
+    fn with_header(meta: &CacheMeta, header: ResponseHeader, text: u64) -> Result<Self> {
         let plain = meta.updated() == meta.created() && meta.provenance() == meta.created();
         let internals = if plain { None } else { Some(Bytes::from(meta.serialize()?.0)) };
         let mut extensions = meta.extensions().clone();

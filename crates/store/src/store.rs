@@ -240,7 +240,7 @@ impl Store {
             // All of it is at hand: if it is damaged, this is a miss and no broken answer.
             found.body.read(0, found.body_len, found.body_len).await.ok()?;
         }
-        Some((found.meta, Hit::on_disk(found.body, found.body_len)))
+        Some((found.meta.meta, Hit::on_disk(found.body, found.body_len)))
     }
 
     /// The whole response of the URL of a part that is not there, as [in memory](MemoryStore::find_whole).
@@ -291,14 +291,14 @@ impl Store {
             at = at.saturating_add(bytes.len() as u64);
             builder.append(&bytes);
         }
-        if let Ok(mut head) = Head::freeze(&found.meta) {
+        if let Ok(mut head) = found.meta.freeze() {
             head.set_labels(found.labels.clone());
             let moments = (found.seq, found.epoch);
             if let Some(object) = self.memory.promote(names, head, builder.finish(), moments, epoch) {
-                return Some((found.meta, Hit::whole(object)));
+                return Some((found.meta.meta, Hit::whole(object)));
             }
         }
-        Some((found.meta, Hit::on_disk(found.body, len)))
+        Some((found.meta.meta, Hit::on_disk(found.body, len)))
     }
 }
 

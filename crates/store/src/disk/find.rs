@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use pingora_cache::CacheMeta;
 
 use super::Disk;
 use super::index::{Found, Place as At};
@@ -14,7 +13,7 @@ use super::pool::Busy;
 use super::reading::{Chunks, PATIENCE, ReadError};
 use super::record::{HEADER, Header, Place, decode_tags, stored_len};
 use super::stats::count;
-use crate::codec::decode_meta;
+use crate::codec::{Decoded, decode_meta};
 use crate::labels::Labels;
 use crate::purged::Verdict;
 use crate::storage::Names;
@@ -27,7 +26,7 @@ const FIRST: u64 = 16 << 10;
 /// An object on disk.
 #[derive(Debug)]
 pub(crate) struct OnDisk {
-    pub(crate) meta: CacheMeta,
+    pub(crate) meta: Decoded,
     pub(crate) labels: Labels,
     /// The number of the fill that brought it.
     pub(crate) seq: u64,
@@ -103,7 +102,7 @@ impl Disk {
         let found = self.index.get(names.key).filter(|_| self.health.may_read())?;
         let segment = self.segments.get(found.place.segment)?;
         let (meta, _) = self.judged(names, found, &self.head(&segment.file, found).await.ok()?).ok()??;
-        Some(meta.fresh_until())
+        Some(meta.meta.fresh_until())
     }
 
     /// The metadata of `head`, if it is what `names` mean and no purge forbids it.
@@ -112,7 +111,7 @@ impl Disk {
         names: Names,
         found: Found,
         head: &Head,
-    ) -> Result<Option<(CacheMeta, Labels)>, ReadError> {
+    ) -> Result<Option<(Decoded, Labels)>, ReadError> {
         let header = head.header;
         if header.key != names.key || header.family != names.family {
             // Two keys that look alike to the index.
@@ -128,7 +127,7 @@ impl Disk {
         }
         let Some(mut meta) = decode_meta(&head.meta, &*self.codec) else { return Err(ReadError::Corrupt) };
         if let Verdict::StaleSince(instant) = verdict {
-            meta.expire_at(instant);
+            meta.meta.expire_at(instant);
         }
         Ok(Some((meta, labels)))
     }

@@ -162,7 +162,7 @@ fn whole(
 
 fn listing(name: &str, offset: u64, head: &Head) -> Record {
     let header = &head.header;
-    let meta = decode_meta(&head.meta, &NoExtensions);
+    let meta = decode_meta(&head.meta, &NoExtensions).map(|decoded| decoded.meta);
     let fresh = meta.as_ref().map(pingora_cache::CacheMeta::fresh_until);
     Record {
         segment: name.to_owned(),

@@ -214,7 +214,7 @@ impl Writer {
         let segment = self.disk.segments.get(found.place.segment).ok_or_else(gone)?;
         let old = read_front(&*segment.file, found)?;
         let same =
-            decode_meta(&old.meta, &*self.disk.codec).is_some_and(|meta| meta.created() == head.created());
+            decode_meta(&old.meta, &*self.disk.codec).is_some_and(|old| old.meta.created() == head.created());
         if old.header.key != names.key || !same {
             return Err(gone());
         }
