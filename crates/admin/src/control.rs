@@ -81,6 +81,8 @@ pub struct Purge {
     pub url: Option<String>,
     /// URLs.
     pub urls: Vec<String>,
+    /// Keys of objects, in hexadecimal digits.
+    pub keys: Vec<String>,
     /// Tags that origins gave their responses.
     pub tags: Vec<String>,
     /// Hosts with a path: what is there and beneath.
@@ -89,7 +91,7 @@ pub struct Purge {
     pub hosts: Vec<String>,
     /// All there is.
     pub everything: bool,
-    /// Keep the responses, but ask the origin before they are used again. When not given: not for URLs, for all else.
+    /// Keep the responses, but ask the origin before they are used again. When not given: not for URLs and keys, for all else.
     pub soft: Option<bool>,
 }
 
@@ -97,7 +99,7 @@ impl Purge {
     /// How many names it has.
     #[must_use]
     pub fn len(&self) -> usize {
-        let lists = [&self.urls, &self.tags, &self.prefixes, &self.hosts];
+        let lists = [&self.urls, &self.keys, &self.tags, &self.prefixes, &self.hosts];
         let listed: usize = lists.iter().map(|list| list.len()).sum();
         listed + usize::from(self.url.is_some()) + usize::from(self.everything)
     }

@@ -134,6 +134,8 @@ pub struct CachePlan {
     pub max_object: usize,
     /// Who may send PURGE.
     pub purge_allow: CidrSet,
+    /// Whether Cache-Status has the key of what is stored.
+    pub show_key: bool,
     /// Where responses say by which tags they are purged.
     pub tags: TagFields,
 }

@@ -7,7 +7,7 @@ use pingora_cache::storage::{PurgeOutcome, PurgeTarget, PurgeType, Storage};
 use pingora_cache::trace::Span;
 use seawall_caching::invalidation::Origin;
 use seawall_routing::normalize_host;
-use seawall_store::{Label, MAX_PREFIX_SEGMENTS};
+use seawall_store::{Label, MAX_PREFIX_SEGMENTS, NotObjectKey, ObjectKey};
 
 use crate::phases::{invalidate, route};
 use crate::plan::Plan;
@@ -17,6 +17,9 @@ use crate::plan::Plan;
 pub enum Purge<'a> {
     /// The response that a GET for this URL would be served from, with its variants and parts.
     Url(&'a str),
+    /// The object with this key, in hexadecimal digits, with its variants and parts, whatever the configuration says of
+    /// its URL today.
+    Key(&'a str),
     /// All responses that bear this tag.
     Tag(&'a str),
     /// All responses at and beneath this host and path, `example.com/assets` or as a URL; the scheme does not count.
@@ -42,6 +45,9 @@ pub enum PurgeError {
     /// It is not a URL.
     #[error("`{0}` is not a URL; write it as a client asks for it, such as https://example.com/path")]
     NotUrl(String),
+    /// It is not a key.
+    #[error("`{0}` is not a key: {NotObjectKey}, as in `seawall store dump` or in Cache-Status")]
+    NotKey(String),
     /// It is not a tag.
     #[error("a tag is not empty")]
     NotTag,
@@ -78,6 +84,7 @@ impl Purge<'_> {
     pub const fn by(&self) -> &'static str {
         match self {
             Self::Url(_) => "url",
+            Self::Key(_) => "key",
             Self::Tag(_) => "tag",
             Self::Prefix(_) => "prefix",
             Self::Host(_) => "host",
@@ -89,7 +96,7 @@ impl Purge<'_> {
     /// at once.
     #[must_use]
     pub const fn is_soft_by_default(&self) -> bool {
-        !matches!(self, Self::Url(_))
+        !matches!(self, Self::Url(_) | Self::Key(_))
     }
 }
 
@@ -97,7 +104,7 @@ impl Plan {
     /// Takes what `purge` names out of the store. With `soft` it stays, but is stale: it is used while or in case the
     /// origin cannot be asked, as its rules allow, and else the origin is asked first.
     ///
-    /// For a URL `Some` tells whether it was there; the others take no time for what they name, and do not know.
+    /// For a URL and a key `Some` tells whether it was there; the others take no time for what they name, and do not know.
     ///
     /// # Errors
     /// When the name is none, or no route would store the URL, or no disk could record it.
@@ -105,6 +112,7 @@ impl Plan {
         let began = Instant::now();
         let done = match purge {
             Purge::Url(url) => self.purge_url(url, soft).await.map(Some),
+            Purge::Key(key) => self.purge_object(key, soft).await.map(Some),
             Purge::Tag("") => Err(PurgeError::NotTag),
             Purge::Tag(tag) => self.purge_label(Label::Tag(tag), soft).await,
             Purge::Host(host) => match normalize_host(host) {
@@ -165,6 +173,12 @@ impl Plan {
             }
         }
         Ok(found)
+    }
+
+    async fn purge_object(&self, key: &str, soft: bool) -> Result<Purged, PurgeError> {
+        let key: ObjectKey = key.parse().map_err(|_| PurgeError::NotKey(key.into()))?;
+        let found = self.purge_key(&key.compact(), soft).await?;
+        Ok(if found { Purged::Done } else { Purged::Nothing })
     }
 
     async fn purge_key(&self, key: &CompactCacheKey, soft: bool) -> Result<bool, PurgeError> {

@@ -162,6 +162,9 @@ pub(crate) struct PurgeArgs {
     /// URLs, as clients ask for them
     #[arg(group = "what")]
     pub(crate) urls: Vec<String>,
+    /// The object with this key, as `seawall store dump` or Cache-Status (`cache.purge.show_key`) tells it
+    #[arg(long = "key", value_name = "KEY", group = "what")]
+    pub(crate) keys: Vec<String>,
     /// Responses with this tag (Surrogate-Key, Cache-Tag, xkey, Cache-Groups)
     #[arg(long = "tag", value_name = "TAG", group = "what")]
     pub(crate) tags: Vec<String>,
@@ -174,10 +177,10 @@ pub(crate) struct PurgeArgs {
     /// All there is
     #[arg(long, group = "what")]
     pub(crate) everything: bool,
-    /// Keep the responses, but ask the origin before they are used again; what is done for all but URLs
+    /// Keep the responses, but ask the origin before they are used again; what is done for all but URLs and keys
     #[arg(long, conflicts_with = "hard")]
     pub(crate) soft: bool,
-    /// Use the responses no more, whatever state the origin is in; what is done for URLs
+    /// Use the responses no more, whatever state the origin is in; what is done for URLs and keys
     #[arg(long)]
     pub(crate) hard: bool,
     #[command(flatten)]

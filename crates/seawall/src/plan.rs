@@ -255,6 +255,7 @@ impl Engine {
             lock_wait: settings.collapse.wait.duration(),
             max_object: self.max_object,
             purge_allow: settings.purge.allow.iter().collect(),
+            show_key: settings.purge.show_key,
             tags: settings.purge.tags(),
         }
     }

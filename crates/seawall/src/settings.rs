@@ -264,6 +264,9 @@ pub(crate) struct PurgeSettings {
     pub(crate) forward_tag_fields: Vec<String>,
     /// Tags of one response. One with more is not stored, since a purge would miss it.
     pub(crate) max_tags: u32,
+    /// Write the key of the stored object into `Cache-Status`, for clients and for the access log: `seawall purge --key`
+    /// takes it. It is a hash and tells nothing by itself.
+    pub(crate) show_key: bool,
 }
 
 /// More tags than one response may have: each takes 16 bytes of memory, and is looked up after a purge.
@@ -276,6 +279,7 @@ impl Default for PurgeSettings {
             tag_fields: TAG_FIELDS.map(str::to_owned).to_vec(),
             forward_tag_fields: vec!["cache-groups".to_owned()],
             max_tags: 256,
+            show_key: false,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::thread::JoinHandle;
 
 use nix::sys::signal::Signal;
 use seawall_testkit::{
-    Call, DEADLINE, Gate, Origin, Reply, Request, Response, Seawall, body, eventually, get, request,
+    Call, DEADLINE, Gate, Origin, Reply, Request, Response, Seawall, binary, body, eventually, get, request, run,
 };
 
 const YAML: &str = "
@@ -116,6 +116,71 @@ fn each_name_meets_what_bears_it_and_nothing_else() {
     }
 }
 
+/// The key that Cache-Status tells.
+fn key_in(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("; key=\"")?;
+    Some(rest.split_once('"')?.0.to_owned())
+}
+
+#[test]
+fn a_key_names_all_of_one_object() {
+    let origin = Origin::h1(|request: &Request| {
+        let language = request.header("accept-language").unwrap_or("none").to_owned();
+        answer(request).header("vary", "accept-language").body(language)
+    });
+    for disk in ["", DISK] {
+        let seawall = start(&origin, disk, ", show_key: true");
+        let wanted = [("/one", "de"), ("/one", "fr"), ("/other", "de")];
+        let ask_all = || {
+            wanted.map(|(path, language)| {
+                let response = get(seawall.addr(0), "a.example", path, &[("accept-language", language)]);
+                assert_eq!(response.body, language.as_bytes());
+                status(&response).to_owned()
+            })
+        };
+        ask_all();
+        let keys = ask_all().map(|status| {
+            assert!(status.starts_with("seawall; hit"), "negative control: {status}");
+            key_in(&status).expect("a key")
+        });
+        assert_eq!(keys[0], keys[1], "one for all variants");
+        assert_ne!(keys[0], keys[2]);
+        seawall.wait_log(|line| {
+            let logged = line["cache_status"].as_str().unwrap_or_default();
+            logged.contains("hit") && key_in(logged).as_ref() == Some(&keys[2])
+        });
+        if !disk.is_empty() {
+            seawall.wait_metric("seawall_cache_objects", &[("tier", "disk")], 3.0);
+            let folder = seawall.folder().join("store");
+            let dump = run(&binary().to_string_lossy(), &["store", "dump", &folder.to_string_lossy()]);
+            let listed = |key: &String| dump.stdout.matches(&format!(" key={key} ")).count();
+            assert_eq!((listed(&keys[0]), listed(&keys[2])), (2, 1), "{dump:?}");
+        }
+        let shouted = keys[0].to_uppercase();
+        for (key, mode, expected) in
+            [(&keys[0], "--hard", "fwd=uri-miss"), (&shouted, "--soft", "fwd=stale"), (&keys[0], "", "fwd=uri-miss")]
+        {
+            let arguments: Vec<&str> = ["purge", "--key", key, mode].into_iter().filter(|a| !a.is_empty()).collect();
+            let done = seawall.control(&arguments);
+            assert_eq!(done.code, Some(0), "{done:?}");
+            assert!(!done.stdout.contains("was not stored"), "{done:?}");
+            let [first, second, other] = ask_all();
+            assert!(first.contains(expected), "{mode}: {first}");
+            assert!(!second.contains("hit"), "the other variant, too: {mode}: {second}");
+            assert!(other.starts_with("seawall; hit"), "and nothing else: {other}");
+        }
+        let unknown = seawall.control(&["purge", "--key", &"0".repeat(32), "--json"]);
+        assert!(unknown.stdout.contains("\"found\":false"), "{unknown:?}");
+        let purges = |mode| {
+            let labels = [("by", "key"), ("mode", mode), ("result", "ok")];
+            seawall.metrics().get("seawall_purges_total", &labels)
+        };
+        assert_eq!((purges("hard"), purges("soft")), (3.0, 1.0));
+    }
+    let silent = start(&origin, "", "");
+    assert_eq!(key_in(status(&ask(&silent, "a.example", "/one"))), None, "only who wants it is told");
+}
+
 #[test]
 fn a_soft_purge_asks_and_a_hard_one_forgets() {
     let origin = Origin::h1(answer);
@@ -195,6 +260,10 @@ fn what_is_no_name_is_refused() {
         &["--prefix", "a.example/x?y"],
         &["--prefix", &deep],
         &["--tag", ""],
+        &["--key", ""],
+        &["--key", "http://a.example/xx"],
+        &["--key", "+123456789abcdef0123456789abcdef"],
+        &["--key", "0123456789abcdef0123456789abcdef0"],
         &["example.com/x"],
         &["--tag", "x", "--soft", "--hard"],
         &[],

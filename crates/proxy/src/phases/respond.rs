@@ -12,9 +12,10 @@ use pingora_proxy::{FailToProxy, PurgeStatus, Session};
 use seawall_caching::directives::SURROGATE_CONTROL;
 use seawall_caching::status::{self, CACHE_STATUS};
 use seawall_caching::validation::{self, Outcome};
-use seawall_caching::{LifetimeSource, Request, Response};
+use seawall_caching::{CacheStatus, LifetimeSource, Request, Response};
 use seawall_compress::representation::UNCODED_ETAG;
 use seawall_guard::{ConnectionState, with_current_connection};
+use seawall_store::ObjectKey;
 use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
@@ -72,7 +73,10 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         }
     }
     if ctx.route.as_ref().is_some_and(|route| route.cache.is_some()) {
-        let value = cache_status::describe(&ctx.cache, phase, response.status).value(&response.headers);
+        let key = session.cache.maybe_cache_key().filter(|_| ctx.plan.cache.show_key);
+        let key = key.map(|key| ObjectKey::of(key).to_string());
+        let status = cache_status::describe(&ctx.cache, phase, response.status);
+        let value = CacheStatus { key: key.as_deref(), ..status }.value(&response.headers);
         response.insert_header(CACHE_STATUS, value)?;
         response.remove_header(&SURROGATE_CONTROL);
         for name in ctx.plan.cache.tags.hidden() {

@@ -123,6 +123,7 @@ pub(crate) fn purge(args: &PurgeArgs) -> Result<(), Failure> {
     let soft = (args.soft || args.hard).then_some(args.soft);
     let body = json!({
         "urls": args.urls,
+        "keys": args.keys,
         "tags": args.tags,
         "prefixes": args.prefixes,
         "hosts": args.hosts,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use seawall_store::inspect;
+use seawall_store::{ObjectKey, inspect};
 
 use super::{Failure, print};
 use crate::cli::{StoreArgs, StoreTask};
@@ -17,12 +17,12 @@ pub(crate) fn run(args: &StoreArgs) -> Result<(), Failure> {
             // Writing to a String cannot fail.
             let _ = writeln!(
                 text,
-                "{}@{} seq={:016x} key={:032x} family={:032x} status={} body={} {} fresh_until={}",
+                "{}@{} seq={:016x} key={} variant={:032x} status={} body={} {} fresh_until={}",
                 record.segment,
                 record.offset,
                 record.seq,
+                ObjectKey::of_family(record.family),
                 record.key,
-                record.family,
                 record.status,
                 record.body_len,
                 record.body,

@@ -28,7 +28,7 @@ impl PurgeMetrics {
 
 static PURGES: Spec<3> = Spec::counter(
     "seawall_purges_total",
-    "Names purged: URLs, tags, prefixes, hosts, everything.",
+    "Names purged: URLs, keys, tags, prefixes, hosts, everything.",
     ["by", "mode", "result"],
 );
 static TOOK: Spec<0> = Spec::histogram(
