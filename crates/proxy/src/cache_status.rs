@@ -99,6 +99,7 @@ fn detail(facts: &CacheFacts, phase: CachePhase) -> Option<&'static str> {
         (_, CachePhase::StaleUpdating) => Some("stale-while-revalidate"),
         (_, CachePhase::Stale) if facts.asked => Some("stale-if-error"),
         (_, CachePhase::Hit) if facts.stands_in => Some("stale-if-error"),
+        (_, CachePhase::Hit) if facts.unasked.is_some() => facts.unasked,
         (Stored::No(reason), _) => Some(reason),
         (_, CachePhase::Disabled(reason)) if facts.bypass.is_none() => disabled(reason),
         (_, CachePhase::Bypass) => Some("uncacheable"),
@@ -209,6 +210,12 @@ mod tests {
         );
         let just_came = CacheFacts { collapsed: false, ..waited };
         assert_eq!(said(&just_came, CachePhase::Hit, 200), "seawall; hit; ttl=-3; detail=stale-if-error");
+    }
+
+    #[test]
+    fn stale_without_a_refresh_says_why() {
+        let refused = CacheFacts { unasked: Some("refresh-limit"), ttl: Some(-3), ..CacheFacts::default() };
+        assert_eq!(said(&refused, CachePhase::Hit, 200), "seawall; hit; ttl=-3; detail=refresh-limit");
     }
 
     #[test]

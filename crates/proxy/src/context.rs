@@ -18,6 +18,7 @@ use crate::phases::parts::PartRequest;
 use crate::phases::post::Copy;
 use crate::phases::record;
 use crate::plan::{Plan, RoutePlan};
+use crate::refreshes::Place;
 use crate::request_id::RequestId;
 
 /// One request.
@@ -39,6 +40,8 @@ pub struct Context {
     pub(crate) body: BodyMeter,
     /// The request re-runs the phases in the background, to refresh a stale response.
     pub(crate) refresh: bool,
+    /// The place among the refreshes: this one's, or that of the refresh that this request is about to start.
+    pub(crate) refreshing: Option<Place>,
     /// A `PURGE` that is allowed.
     pub(crate) purge: bool,
     /// The connection has become a tunnel (WebSocket).
@@ -86,6 +89,8 @@ pub(crate) struct CacheFacts {
     pub(crate) stale_found: bool,
     /// It stands in for an origin that failed another request while this one was under way.
     pub(crate) stands_in: bool,
+    /// It is served without starting a refresh, for this reason in a fixed word.
+    pub(crate) unasked: Option<&'static str>,
     /// The key is remembered as one whose responses are not stored.
     pub(crate) predicted: bool,
     /// The request's own directives sent it past a fresh response.
@@ -162,6 +167,7 @@ impl Context {
             captures: Captures::default(),
             body,
             refresh: false,
+            refreshing: None,
             purge: false,
             tunnel: false,
             cache: CacheFacts::default(),

@@ -19,6 +19,7 @@ use seawall_upstream::Pool;
 
 use crate::forwarding::Forwarding;
 use crate::part_index::PartIndex;
+use crate::refreshes::{RefreshLimits, Refreshes};
 use crate::search::SearchMemory;
 
 /// Everything a request needs to know.
@@ -130,6 +131,10 @@ pub struct CachePlan {
     pub lock: Option<&'static CacheKeyLockImpl>,
     /// How long a request waits for another's response.
     pub lock_wait: Duration,
+    /// The refreshes under way in the background.
+    pub refreshes: &'static Refreshes,
+    /// How many there may be.
+    pub refresh_limits: RefreshLimits,
     /// Largest response stored, in bytes.
     pub max_object: usize,
     /// Who may send PURGE.

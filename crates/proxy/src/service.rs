@@ -18,7 +18,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, PurgeStatus, Ra
 
 use crate::context::Context;
 use crate::phases::{
-    admit, encode, fetch, interim, invalidate, lookup, parts, post, ranges, record, respond, route, select,
+    admit, encode, fetch, interim, invalidate, lookup, parts, post, ranges, record, refresh, respond, route, select,
     store,
 };
 use crate::plan::Plan;
@@ -105,7 +105,8 @@ impl ProxyHttp for Seawall {
         ctx: &mut Context,
     ) -> Result<Option<ForcedFreshness>> {
         let verdict = lookup::judge(meta, fresh, ctx);
-        Ok(parts::judge(session, meta, fresh, verdict, ctx))
+        let verdict = parts::judge(session, meta, fresh, verdict, ctx);
+        Ok(refresh::judge(session, meta, fresh, verdict, ctx))
     }
 
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {

@@ -29,6 +29,15 @@ pub(crate) fn check(settings: &Settings, document: &Document, out: &mut Diagnost
                 .hint("to switch collapsing off write `enabled: false`");
         }
     }
+    let collapse = &settings.cache.collapse;
+    for (key, count) in
+        [("refreshes", collapse.refreshes), ("upstream_refreshes", collapse.upstream_refreshes)]
+    {
+        if count == 0 {
+            out.error(&root.key("cache").key("collapse").key(key), format!("`{key}` cannot be zero"))
+                .hint("to refresh nothing in the background, leave `stale_while_revalidate` out");
+        }
+    }
     if let Some(compress) = &settings.compress {
         compress.check(&root.key("compress"), out);
         compress.check_memory(settings.limits.compression_memory, &root.key("compress"), out);

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use seawall_listen::{AcceptFault, Cut, DoorObserver, Refusal};
-use seawall_proxy::PartIndex;
+use seawall_proxy::{PartIndex, Refreshes};
 use seawall_store::DiskStats;
 use seawall_telemetry::metrics::{
     CertificateSample, CertificateSource, DiskSample, ListenerMetrics, Metrics, NameSample, PartsSample,
-    PoolSample, PoolSource, ServerSample, StoreSample, StoreSource, TlsResult, TlsVersion,
+    PoolSample, PoolSource, RefreshSample, ServerSample, StoreSample, StoreSource, TlsResult, TlsVersion,
 };
 use seawall_tls::{HandshakeFailure, HandshakeInfo, TlsAcceptor};
 use seawall_upstream::Pool;
@@ -96,6 +96,7 @@ impl Pools {
 pub(crate) struct Store {
     pub(crate) store: &'static seawall_store::Store,
     pub(crate) parts: Arc<PartIndex>,
+    pub(crate) refreshes: &'static Refreshes,
 }
 
 impl StoreSource for Store {
@@ -137,6 +138,12 @@ impl StoreSource for Store {
 
     fn disks(&self) -> Vec<DiskSample> {
         self.store.disk_stats().iter().map(disk_sample).collect()
+    }
+
+    fn refreshes(&self) -> RefreshSample {
+        let stats = self.refreshes.stats();
+        let refused = vec![("all", stats.refused_all), ("upstream", stats.refused_upstream)];
+        RefreshSample { running: stats.running, begun: stats.begun, refused }
     }
 
     fn parts(&self) -> PartsSample {

@@ -11,8 +11,8 @@ use seawall_compress::CompressPolicy;
 use seawall_files::{FilesError, FilesOrigin};
 use seawall_guard::Limits;
 use seawall_proxy::{
-    Action, CachePlan, Collapse, FactsCodec, Forwarding, ForwardingError, PartIndex, Plan, RoutePlan,
-    SearchMemory, SitePlan, Uncacheable, UpstreamKind, UpstreamPlan,
+    Action, CachePlan, Collapse, FactsCodec, Forwarding, ForwardingError, PartIndex, Plan, RefreshLimits,
+    Refreshes, RoutePlan, SearchMemory, SitePlan, Uncacheable, UpstreamKind, UpstreamPlan,
 };
 use seawall_routing::{
     HeaderOpsError, HeaderTarget, Redirect, RedirectError, Rewrite, RewriteError, Router, RouterBuilder,
@@ -223,6 +223,7 @@ pub(crate) struct Engine {
     pub(crate) parts: &'static Arc<PartIndex>,
     predictor: &'static (dyn CacheablePredictor + Sync),
     search: &'static SearchMemory,
+    pub(crate) refreshes: &'static Refreshes,
     lock: &'static CacheKeyLockImpl,
     max_object: usize,
 }
@@ -239,6 +240,7 @@ impl Engine {
             )))),
             predictor: Box::leak(Box::new(Uncacheable::<PREDICTOR_SHARDS>::new(per_shard))),
             search: SearchMemory::leak(settings.no_vary_search_paths),
+            refreshes: Refreshes::leak(),
             lock: Collapse::leak(settings.collapse.fetch.duration()),
             max_object: settings.max_object.as_usize(),
         })
@@ -253,6 +255,11 @@ impl Engine {
             search: self.search,
             lock: settings.collapse.enabled.then_some(self.lock),
             lock_wait: settings.collapse.wait.duration(),
+            refreshes: self.refreshes,
+            refresh_limits: RefreshLimits {
+                all: settings.collapse.refreshes,
+                upstream: settings.collapse.upstream_refreshes,
+            },
             max_object: self.max_object,
             purge_allow: settings.purge.allow.iter().collect(),
             show_key: settings.purge.show_key,

@@ -259,8 +259,12 @@ fn watch_all(node: &Arc<Node>) {
     let metrics = &node.metrics;
     metrics.watch_readiness(Arc::clone(&node.lifecycle) as Arc<dyn ReadinessSource>);
     metrics.watch_pools(Arc::new(Pools(node.upstreams())));
-    metrics
-        .watch_store(Arc::new(Store { store: node.engine().store, parts: Arc::clone(node.engine().parts) }));
+    let engine = node.engine();
+    metrics.watch_store(Arc::new(Store {
+        store: engine.store,
+        parts: Arc::clone(engine.parts),
+        refreshes: engine.refreshes,
+    }));
     let acceptors = node.listeners().iter().filter_map(|listener| listener.tls().cloned()).collect();
     metrics.watch_certificates(Arc::new(Certificates(acceptors)));
     metrics.watch_access_log(Arc::clone(&node.plan().access_log));

@@ -242,11 +242,22 @@ pub(crate) struct CollapseSettings {
     pub(crate) wait: Span,
     /// How long one fetch may keep others waiting before a new one is started.
     pub(crate) fetch: Span,
+    /// Stale responses refreshed in the background at once (`stale-while-revalidate`), in all. Beyond it they are served
+    /// without a refresh, which a later request starts, as long as they may be served stale.
+    pub(crate) refreshes: u32,
+    /// The same for one upstream, so that a slow one leaves room to the others.
+    pub(crate) upstream_refreshes: u32,
 }
 
 impl Default for CollapseSettings {
     fn default() -> Self {
-        Self { enabled: true, wait: Span::secs(10), fetch: Span::secs(30) }
+        Self {
+            enabled: true,
+            wait: Span::secs(10),
+            fetch: Span::secs(30),
+            refreshes: 256,
+            upstream_refreshes: 64,
+        }
     }
 }
 

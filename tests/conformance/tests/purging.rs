@@ -5,7 +5,8 @@ use std::thread::JoinHandle;
 
 use nix::sys::signal::Signal;
 use seawall_testkit::{
-    Call, DEADLINE, Gate, Origin, Reply, Request, Response, Seawall, binary, body, eventually, get, request, run,
+    Call, DEADLINE, Gate, Origin, Reply, Request, Response, Seawall, binary, body, eventually, get, request,
+    run,
 };
 
 const YAML: &str = "
@@ -157,10 +158,13 @@ fn a_key_names_all_of_one_object() {
             assert_eq!((listed(&keys[0]), listed(&keys[2])), (2, 1), "{dump:?}");
         }
         let shouted = keys[0].to_uppercase();
-        for (key, mode, expected) in
-            [(&keys[0], "--hard", "fwd=uri-miss"), (&shouted, "--soft", "fwd=stale"), (&keys[0], "", "fwd=uri-miss")]
-        {
-            let arguments: Vec<&str> = ["purge", "--key", key, mode].into_iter().filter(|a| !a.is_empty()).collect();
+        for (key, mode, expected) in [
+            (&keys[0], "--hard", "fwd=uri-miss"),
+            (&shouted, "--soft", "fwd=stale"),
+            (&keys[0], "", "fwd=uri-miss"),
+        ] {
+            let arguments: Vec<&str> =
+                ["purge", "--key", key, mode].into_iter().filter(|a| !a.is_empty()).collect();
             let done = seawall.control(&arguments);
             assert_eq!(done.code, Some(0), "{done:?}");
             assert!(!done.stdout.contains("was not stored"), "{done:?}");

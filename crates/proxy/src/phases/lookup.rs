@@ -21,7 +21,7 @@ use crate::answer::Answer;
 use crate::collapse;
 use crate::context::Context;
 use crate::facts::Facts;
-use crate::phases::parts;
+use crate::phases::{parts, refresh};
 use crate::trouble::{Failing, Trouble};
 
 /// The facts of a stored response.
@@ -91,6 +91,9 @@ pub(crate) fn key(session: &Session, ctx: &mut Context) -> Result<CacheKey> {
     }
     ctx.cache.search = learned;
     let mut key = cache_key(primary);
+    if ctx.refresh {
+        ctx.refreshing = ctx.plan.cache.refreshes.take(&key);
+    }
     parts::name(&mut key, ctx);
     Ok(key)
 }
@@ -228,6 +231,7 @@ pub(crate) fn serve_stale(session: &Session, ctx: &mut Context, error: Option<&E
         }),
     };
     if serve {
+        refresh::served_stale(session, ctx);
         ctx.cache.result = CacheResult::Stale;
     }
     serve

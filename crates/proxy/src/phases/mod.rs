@@ -10,6 +10,7 @@ pub(crate) mod parts;
 pub(crate) mod post;
 pub(crate) mod ranges;
 pub(crate) mod record;
+pub(crate) mod refresh;
 pub(crate) mod respond;
 pub(crate) mod route;
 pub(crate) mod select;

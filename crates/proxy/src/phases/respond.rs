@@ -135,7 +135,7 @@ fn classify(session: &Session, ctx: &mut Context) {
         return;
     }
     ctx.cache.result = match session.cache.phase() {
-        CachePhase::Hit if ctx.cache.stands_in => CacheResult::Stale,
+        CachePhase::Hit if ctx.cache.stands_in || ctx.cache.unasked.is_some() => CacheResult::Stale,
         CachePhase::Hit => CacheResult::Hit,
         CachePhase::Stale | CachePhase::StaleUpdating => CacheResult::Stale,
         CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => CacheResult::Revalidated,

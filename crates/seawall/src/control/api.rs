@@ -251,12 +251,18 @@ fn names(purge: &Purge) -> impl Iterator<Item = Name<'_>> {
     let tags = purge.tags.iter().map(|tag| Name::Tag(tag));
     let prefixes = purge.prefixes.iter().map(|prefix| Name::Prefix(prefix));
     let hosts = purge.hosts.iter().map(|host| Name::Host(host));
-    urls.chain(keys).chain(tags).chain(prefixes).chain(hosts).chain(purge.everything.then_some(Name::Everything))
+    urls.chain(keys)
+        .chain(tags)
+        .chain(prefixes)
+        .chain(hosts)
+        .chain(purge.everything.then_some(Name::Everything))
 }
 
 fn text(name: Name<'_>) -> Option<&str> {
     match name {
-        Name::Url(text) | Name::Key(text) | Name::Tag(text) | Name::Prefix(text) | Name::Host(text) => Some(text),
+        Name::Url(text) | Name::Key(text) | Name::Tag(text) | Name::Prefix(text) | Name::Host(text) => {
+            Some(text)
+        }
         Name::Everything => None,
     }
 }

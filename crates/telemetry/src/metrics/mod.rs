@@ -19,6 +19,7 @@ mod listener;
 mod process;
 mod purges;
 mod reasons;
+mod refreshes;
 mod route;
 mod samples;
 mod sources;
@@ -42,7 +43,7 @@ pub use reasons::ReasonCounter;
 pub use route::{RequestSample, RouteMetrics};
 pub use samples::{
     ByCause, CertificateSample, CertificateSource, DiskSample, NameSample, PartsSample, PoolSample,
-    PoolSource, ServerSample, StoreSample, StoreSource,
+    PoolSource, RefreshSample, ServerSample, StoreSample, StoreSource,
 };
 pub use upstream::UpstreamMetrics;
 

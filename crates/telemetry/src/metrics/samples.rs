@@ -124,6 +124,17 @@ pub struct PartsSample {
     pub evicted: u64,
 }
 
+/// Refreshes of stale responses in the background. Counts run since the start.
+#[derive(Debug, Clone, Default)]
+pub struct RefreshSample {
+    /// Under way now.
+    pub running: u64,
+    /// Begun.
+    pub begun: u64,
+    /// Stale responses served without one, by the limit that was reached.
+    pub refused: ByCause,
+}
+
 /// The state of one disk of the cache store. Counts run since the start.
 #[derive(Debug, Clone, Default)]
 pub struct DiskSample {
@@ -169,6 +180,10 @@ pub trait StoreSource: Send + Sync {
     fn tiers(&self) -> Vec<StoreSample>;
     /// The index of the parts that are stored.
     fn parts(&self) -> PartsSample;
+    /// The refreshes in the background.
+    fn refreshes(&self) -> RefreshSample {
+        RefreshSample::default()
+    }
     /// Every disk now.
     fn disks(&self) -> Vec<DiskSample> {
         Vec::new()

@@ -266,6 +266,7 @@ pub(super) fn specs() -> Specs {
     specs.extend(TIERS.iter().map(|column| &column.spec as &dyn Described));
     specs.extend(TIER_CAUSES.iter().map(|causes| &causes.spec as &dyn Described));
     specs.extend(super::disks::specs());
+    specs.extend(super::refreshes::specs());
     specs.extend(CERTIFICATES.iter().map(|column| &column.spec as &dyn Described));
     specs
 }
@@ -280,6 +281,7 @@ pub(super) fn read(sources: &Sources, out: &mut Families) {
     if let Some(store) = store {
         read_store(store.as_ref(), out);
         super::disks::read(store.as_ref(), out);
+        super::refreshes::read(store.as_ref(), out);
     }
     let certificates = sources.certificates.read().clone();
     if let Some(certificates) = certificates {

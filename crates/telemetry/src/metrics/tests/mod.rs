@@ -8,8 +8,8 @@ use http::Method;
 
 use super::{
     BuildInfo, CacheResult, CertificateSample, CertificateSource, DiskSample, ListenerMetrics, Metrics,
-    NameSample, PartsSample, PoolSample, PoolSource, RequestSample, RetryReason, RouteMetrics, ServerSample,
-    StoreSample, StoreSource, TlsResult, TlsVersion, UpstreamMetrics, UpstreamResult,
+    NameSample, PartsSample, PoolSample, PoolSource, RefreshSample, RequestSample, RetryReason, RouteMetrics,
+    ServerSample, StoreSample, StoreSource, TlsResult, TlsVersion, UpstreamMetrics, UpstreamResult,
 };
 use crate::{AccessLog, AccessLogSettings, LogFormat};
 use scrape::Scrape;
@@ -238,6 +238,10 @@ impl StoreSource for Everything {
     }
     fn parts(&self) -> PartsSample {
         PartsSample { entries: 7, capacity: 16, evicted: 2 }
+    }
+
+    fn refreshes(&self) -> RefreshSample {
+        RefreshSample { running: 3, begun: 40, refused: vec![("all", 5), ("upstream", 6)] }
     }
 
     fn disks(&self) -> Vec<DiskSample> {
