@@ -8,7 +8,9 @@ use crate::bypass::BypassRules;
 use crate::key::KeyPolicy;
 use crate::range::MOST_RANGES;
 use crate::request::BypassReason;
-use crate::settings::{Profile, RangeRequests, Resolved, RouteCacheSettings, SetCookie, StatusSelector};
+use crate::settings::{
+    BackgroundFill, Profile, RangeRequests, Resolved, RouteCacheSettings, SetCookie, StatusSelector,
+};
 
 /// Why settings cannot be compiled. Checked settings always can.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +50,7 @@ pub struct CachePolicy {
     max_variants: Option<u32>,
     range_requests: RangeRequests,
     max_ranges: usize,
+    background_fill: BackgroundFill,
     no_vary_search: bool,
     pub(crate) post_reuse: bool,
     key: KeyPolicy,
@@ -131,6 +134,7 @@ impl CachePolicy {
             max_variants: settings.max_variants,
             range_requests: settings.range_requests,
             max_ranges: settings.max_ranges.min(MOST_RANGES),
+            background_fill: settings.background_fill,
             no_vary_search: settings.no_vary_search,
             post_reuse: settings.post_reuse,
             key: parts.key,
@@ -179,6 +183,12 @@ impl CachePolicy {
     #[must_use]
     pub fn max_ranges(&self) -> usize {
         self.max_ranges
+    }
+
+    /// What becomes of a fill whose clients have left.
+    #[must_use]
+    pub fn background_fill(&self) -> BackgroundFill {
+        self.background_fill
     }
 
     /// Whether No-Vary-Search is heeded.

@@ -1,6 +1,7 @@
 //! What is remembered about one request between its phases.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderName, HeaderValue};
@@ -42,6 +43,10 @@ pub struct Context {
     pub(crate) refresh: bool,
     /// The place among the refreshes: this one's, or that of the refresh that this request is about to start.
     pub(crate) refreshing: Option<Place>,
+    /// The client has left, and its answer goes on into the store.
+    pub(crate) client_left: AtomicBool,
+    /// It did, until nobody was left to read it.
+    pub(crate) fill_stopped: bool,
     /// A `PURGE` that is allowed.
     pub(crate) purge: bool,
     /// The connection has become a tunnel (WebSocket).
@@ -168,6 +173,8 @@ impl Context {
             body,
             refresh: false,
             refreshing: None,
+            client_left: AtomicBool::new(false),
+            fill_stopped: false,
             purge: false,
             tunnel: false,
             cache: CacheFacts::default(),

@@ -18,8 +18,8 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, PurgeStatus, Ra
 
 use crate::context::Context;
 use crate::phases::{
-    admit, encode, fetch, interim, invalidate, lookup, parts, post, ranges, record, refresh, respond, route, select,
-    store,
+    admit, background, encode, fetch, interim, invalidate, lookup, parts, post, ranges, record, refresh,
+    respond, route, select, store,
 };
 use crate::plan::Plan;
 
@@ -230,6 +230,7 @@ impl ProxyHttp for Seawall {
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
         store::body_received(ctx, end)?;
+        background::piece(session, body.as_ref(), end, ctx)?;
         parts::piece(ctx, body.as_ref(), end)?;
         post::piece(ctx, body.as_ref(), end);
         encode::piece(session, body, end, ctx)?;
@@ -270,7 +271,14 @@ impl ProxyHttp for Seawall {
         true
     }
 
-    fn suppress_proxy_warn_log(&self, _: &Session, _: &Context, _: &Error, _: ProxyWarnLogContext) -> bool {
+    fn suppress_proxy_warn_log(
+        &self,
+        _: &Session,
+        ctx: &Context,
+        _: &Error,
+        what: ProxyWarnLogContext,
+    ) -> bool {
+        background::noticed(ctx, &what);
         true
     }
 

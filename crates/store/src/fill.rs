@@ -335,6 +335,11 @@ impl Fill {
         self.readers.fetch_sub(1, SeqCst);
     }
 
+    /// Who reads it.
+    pub(crate) fn readers(&self) -> usize {
+        self.readers.load(SeqCst)
+    }
+
     /// The owner has read up to `at`.
     pub(crate) fn owner_reached(&self, at: u64) {
         self.owner_at.store(at, Relaxed);

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -31,6 +32,8 @@ enum Source {
         fill: Arc<Fill>,
         progress: watch::Receiver<Progress>,
         owner: bool,
+        /// Its client has gone; it is counted out already.
+        left: AtomicBool,
         /// For what is only in the fill's file.
         file: Option<Chunks>,
     },
@@ -57,7 +60,20 @@ impl Hit {
     pub(crate) fn filling(fill: Arc<Fill>, owner: bool) -> HitHandler {
         fill.enter(owner);
         let progress = fill.watch();
-        Box::new(Self { source: Source::Filling { fill, progress, owner, file: None }, at: 0, end: None })
+        Box::new(Self {
+            source: Source::Filling { fill, progress, owner, left: AtomicBool::new(false), file: None },
+            at: 0,
+            end: None,
+        })
+    }
+
+    /// Counts the reader of a fill out, once.
+    fn leave(&self) {
+        if let Source::Filling { fill, owner, left, .. } = &self.source
+            && !left.swap(true, Relaxed)
+        {
+            fill.leave(*owner);
+        }
     }
 
     /// A reader of an object on disk.
@@ -89,11 +105,37 @@ pub fn is_arriving(handler: &HitHandler) -> bool {
     matches!(hit.map(|hit| &hit.source), Some(Source::Filling { .. }))
 }
 
+/// A response on its way in, as the request that it belongs to sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FillProgress {
+    /// Bytes that are there.
+    pub there: u64,
+    /// Bytes of the whole, where its head says so.
+    pub length: Option<u64>,
+    /// Who reads along.
+    pub readers: usize,
+    /// It is to be stored; false when it only passes through by now.
+    pub stored: bool,
+}
+
+/// Notes that the client has gone for whom `handler` reads a response on its way in: nobody waits for that reader any
+/// more. Hands out what is left to be done; `None` when it reads something else.
+#[must_use]
+pub fn client_left(handler: &HitHandler) -> Option<FillProgress> {
+    let hit = handler.as_any().downcast_ref::<Hit>()?;
+    let Source::Filling { fill, .. } = &hit.source else { return None };
+    hit.leave();
+    Some(FillProgress {
+        there: fill.progress().len,
+        length: fill.expected,
+        readers: fill.readers(),
+        stored: !fill.is_passing(),
+    })
+}
+
 impl Drop for Hit {
     fn drop(&mut self) {
-        if let Source::Filling { fill, owner, .. } = &self.source {
-            fill.leave(*owner);
-        }
+        self.leave();
     }
 }
 

@@ -67,7 +67,10 @@ pub use disk::health::DiskState;
 pub use disk::inspect::{Record, Report, inspect};
 pub use disk::stats::{DiskCounts, DiskStats};
 pub use head::VariantLimit;
-pub use hit::{DISK_READ_FAILED, FILL_FAILED, OUT_OF_RANGE, READER_TOO_SLOW, is_arriving, stored_length};
+pub use hit::{
+    DISK_READ_FAILED, FILL_FAILED, FillProgress, OUT_OF_RANGE, READER_TOO_SLOW, client_left, is_arriving,
+    stored_length,
+};
 pub use labels::{Label, Labels, MAX_PREFIX_SEGMENTS};
 #[cfg(feature = "simulation")]
 pub use memory::simulation::Simulation;

@@ -1,5 +1,6 @@
 //! The `cache:` of a route.
 
+mod background;
 mod bypass;
 mod check;
 mod profile;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::key::KeySettings;
 use crate::range::DEFAULT_MAX_RANGES;
 
+pub use background::BackgroundFill;
 pub use bypass::BypassRule;
 pub use profile::Profile;
 pub(crate) use profile::Resolved;
@@ -115,6 +117,10 @@ pub struct RouteCacheSettings {
     /// Ranges that one request may ask for; one that asks for more gets the whole response. 0 switches ranges off.
     /// At most 64.
     pub max_ranges: usize,
+    /// Whether a response on its way into the store goes on when all clients that read it have left: `on`, `off`, or `50%`
+    /// to go on when at least half of it is there (one without Content-Length stops then). For a second after its head
+    /// came it goes on in any case. What stopped is fetched anew by the next client.
+    pub background_fill: BackgroundFill,
     /// What tells two stored responses apart.
     pub key: KeySettings,
 }
@@ -147,6 +153,7 @@ impl Default for RouteCacheSettings {
             post_reuse: true,
             range_requests: RangeRequests::default(),
             max_ranges: DEFAULT_MAX_RANGES,
+            background_fill: BackgroundFill::default(),
             key: KeySettings::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! The phases of a request, in the order in which it meets them.
 
 pub(crate) mod admit;
+pub(crate) mod background;
 pub(crate) mod encode;
 pub(crate) mod fetch;
 pub(crate) mod interim;

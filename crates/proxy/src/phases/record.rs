@@ -14,7 +14,7 @@ use seawall_upstream::Outcome;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::phases::select;
+use crate::phases::{background, select};
 
 /// A request that ended without an end: its client left while it waited for another's answer, or its task panicked. It
 /// is counted and logged with what is still known of it.
@@ -92,6 +92,9 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
         && let Some(error) = error
     {
         ctx.error = Failure::classify(error).reason;
+    }
+    if let Some(outcome) = background::outcome(ctx, error) {
+        ctx.plan.metrics.background_fills().inc(outcome);
     }
     // The refresh of a stale response is the origin's business: no client asked for it.
     if ctx.refresh {

@@ -70,6 +70,7 @@ struct Shared {
     upstreams: Table<String, UpstreamMetrics>,
     refused: ReasonCounter,
     uncacheable: ReasonCounter,
+    background_fills: ReasonCounter,
     compression: CompressionMetrics,
     in_flight: Striped<AtomicI64>,
     tunnels: Striped<AtomicI64>,
@@ -97,6 +98,11 @@ static UNCACHEABLE: Spec<1> = Spec::counter(
     "Responses that passed without being stored.",
     ["reason"],
 );
+static BACKGROUND_FILLS: Spec<1> = Spec::counter(
+    "seawall_cache_background_fills_total",
+    "Responses on their way into the store whose own client left, by what became of them.",
+    ["result"],
+);
 static SUPPRESSED: Spec<0> = Spec::counter(
     "seawall_log_suppressed_lines_total",
     "Lines of the process log held back as repetitions.",
@@ -118,13 +124,14 @@ static GROUPS: [GroupPlan; 10] = [
     (purges::specs, |shared, out| purges::read(&shared.purges, out)),
     (process::specs, |shared, out| process::read(shared.started, out)),
     (
-        || vec![&IN_FLIGHT, &TUNNELS, &TUNNELS_IDLE, &REFUSED, &UNCACHEABLE, &SUPPRESSED],
+        || vec![&IN_FLIGHT, &TUNNELS, &TUNNELS_IDLE, &REFUSED, &UNCACHEABLE, &BACKGROUND_FILLS, &SUPPRESSED],
         |shared, out| {
             out.single(&IN_FLIGHT, sum(&shared.in_flight));
             out.single(&TUNNELS, sum(&shared.tunnels));
             out.single(&TUNNELS_IDLE, shared.tunnels_idle.load(Ordering::Relaxed));
             shared.refused.read(&mut out.family(&REFUSED), |reason| [reason]);
             shared.uncacheable.read(&mut out.family(&UNCACHEABLE), |reason| [reason]);
+            shared.background_fills.read(&mut out.family(&BACKGROUND_FILLS), |result| [result]);
             out.single(&SUPPRESSED, crate::process_log::suppressed());
         },
     ),
@@ -138,6 +145,8 @@ impl Metrics {
     #[must_use]
     #[expect(clippy::expect_used, reason = "what is registered is constant: it always fails or never")]
     pub fn new(build: BuildInfo) -> Self {
+        let background_fills = ReasonCounter::default();
+        background_fills.expect(["finished", "stopped", "failed"]);
         let shared = Arc::new(Shared {
             started: SystemTime::now(),
             routes: Table::default(),
@@ -145,6 +154,7 @@ impl Metrics {
             upstreams: Table::default(),
             refused: ReasonCounter::default(),
             uncacheable: ReasonCounter::default(),
+            background_fills,
             compression: CompressionMetrics::new(),
             in_flight: Striped::default(),
             tunnels: Striped::default(),
@@ -189,6 +199,12 @@ impl Metrics {
     #[must_use]
     pub fn refused(&self) -> &ReasonCounter {
         &self.shared.refused
+    }
+
+    /// Responses on their way into the store whose own client left, by what became of them.
+    #[must_use]
+    pub fn background_fills(&self) -> &ReasonCounter {
+        &self.shared.background_fills
     }
 
     /// Responses that passed through without being stored, by reason.
