@@ -1,7 +1,8 @@
 //! The order of purges and requests: microseconds since 1970, never backwards.
 
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::SystemTime;
+
+use crate::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// A clock that moves only when something is purged.
 ///

@@ -1,13 +1,12 @@
 //! One cache key in memory: its object, its running fill, how often it was hit, where it queues.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-
-use arc_swap::ArcSwapOption;
 
 use crate::body::Body;
 use crate::fill::Fill;
 use crate::head::Head;
+use crate::sync::ArcSwapOption;
+use crate::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 
 /// Hits are counted up to here (S3-FIFO needs two bits); after that a hit writes nothing.
 const MAX_HITS: u8 = 3;

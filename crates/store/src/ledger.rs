@@ -1,6 +1,6 @@
 //! Who owes how many bytes: the one bound of the memory tier.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Bytes promised against the capacity. Only writers touch it.
 ///

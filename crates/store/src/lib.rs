@@ -59,6 +59,7 @@ mod stats;
 mod storage;
 mod store;
 mod sweep;
+mod sync;
 
 pub use codec::{ExtensionCodec, NoExtensions};
 pub use disk::DiskError;

@@ -8,13 +8,12 @@
 //! same, the older half is, and everything older counts as purged.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::SystemTime;
-
-use parking_lot::{Mutex, RwLock};
 
 use crate::disk::record::{from_micros, micros};
 use crate::purged::Verdict;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use crate::sync::{Mutex, RwLock};
 
 /// What kind of name was purged. Names are hashes that do not meet, but for everything, which has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,8 +91,10 @@ impl Mark {
 
 type Names = HashMap<u128, Mark, ahash::RandomState>;
 
-/// Parts of the table, so that nobody waits while a large one grows.
-const SHARDS: usize = 64;
+/// Names in a part of the table, so that nobody waits while a large one grows.
+const SHARD: usize = 1024;
+/// The most parts.
+const MAX_SHARDS: usize = 64;
 
 /// The purges in force.
 #[derive(Debug)]
@@ -115,7 +116,7 @@ impl Purges {
     /// Remembers up to `max` names. Beyond that the older half is forgotten, and everything older than it purged.
     pub(crate) fn new(max: usize, disks: usize) -> Self {
         Self {
-            names: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            names: (0..max.div_ceil(SHARD).clamp(1, MAX_SHARDS)).map(|_| RwLock::default()).collect(),
             count: AtomicUsize::new(0),
             everything: RwLock::default(),
             generation: AtomicU64::new(1),
@@ -127,7 +128,7 @@ impl Purges {
 
     #[allow(clippy::cast_possible_truncation, reason = "a part of a hash")]
     fn names_of(&self, name: u128) -> &RwLock<Names> {
-        &self.names[(name >> 96) as usize % SHARDS]
+        &self.names[(name >> 96) as usize % self.names.len()]
     }
 
     /// Adds a purge. It holds for every look-up that begins after this returns.
@@ -142,8 +143,10 @@ impl Purges {
             let before = names.len();
             names.entry(purge.name).or_default().add(purge);
             let more = names.len().saturating_sub(before);
+            // Still locked: somebody who takes the name out again must not count it out before it is counted in.
+            let count = self.count.fetch_add(more, SeqCst).saturating_add(more);
             drop(names);
-            if self.count.fetch_add(more, SeqCst).saturating_add(more) > self.max {
+            if count > self.max {
                 self.forget_half();
             }
         }
@@ -221,6 +224,13 @@ impl Purges {
         }
         // Last, because what is forgotten is put here before.
         verdict.and(self.everything.read().verdict(epoch))
+    }
+
+    /// What a stored object is worth as [above](Self::judge), and the generation in which that holds.
+    pub(crate) fn judge_now(&self, names: impl IntoIterator<Item = u128>, epoch: u64) -> (Verdict, u64) {
+        // Before the judgement: a purge in between begins another generation.
+        let generation = self.generation();
+        (self.judge(names, epoch), generation)
     }
 
     /// What a response is worth that is about to be stored and whose request began in `epoch`. Unlike what is stored,

@@ -34,9 +34,8 @@ impl MemoryStore {
 
     #[cold]
     fn settle(&self, entry: &Entry, object: Arc<Object>) -> Option<Arc<Object>> {
-        // Before the judgement: a purge in between begins another generation.
-        let generation = self.purges.generation();
-        let verdict = self.purges.judge(all_names(entry.key, entry.family, &object.head), object.epoch);
+        let names = all_names(entry.key, entry.family, &object.head);
+        let (verdict, generation) = self.purges.judge_now(names, object.epoch);
         let since = match verdict {
             Verdict::StaleSince(since) if object.head.fresh_until() > since => Some(since),
             Verdict::Gone => None,
