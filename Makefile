@@ -68,10 +68,13 @@ conformance-peers: setup-test ## the suite for HTTP caches against other caches 
 	python3 tests/conformance/peers/compare.py --write $(if $(SUITE),--checkout "$(abspath $(SUITE))")
 
 .PHONY: soak
-soak: setup-test ## the long form of the reload, certificate and upgrade tests; kills the store 2000 times and checks every body after
+soak: setup-test ## the long forms: upgrades, 2000 kills of the store, a 10 GiB object (needs 14 GB of disk), mixed load, more orders of events
 	cargo build --locked -p seawall
 	SEAWALL_SOAK=1 cargo test --locked -p seawall-test-upgrade -- --nocapture --test-threads=1
 	SEAWALL_CRASHES=2000 cargo test --locked -p seawall-store --test crash -- --nocapture survives
+	SEAWALL_SOAK_SECONDS=600 cargo test --locked -p seawall-test-resilience --test soak -- --nocapture
+	SEAWALL_LARGE=10240 cargo test --locked -p seawall-test-resilience --test large -- --nocapture --test-threads=1
+	LOOM_MAX_PREEMPTIONS=5 cargo test --locked -p seawall-test-models
 
 .PHONY: lint
 lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencies
