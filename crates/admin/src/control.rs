@@ -93,6 +93,8 @@ pub struct Purge {
     pub everything: bool,
     /// Keep the responses, but ask the origin before they are used again. When not given: not for URLs and keys, for all else.
     pub soft: Option<bool>,
+    /// Only in this zone of the cache. In all when not given.
+    pub zone: Option<String>,
 }
 
 impl Purge {

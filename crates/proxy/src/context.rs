@@ -21,6 +21,7 @@ use crate::phases::record;
 use crate::plan::{Plan, RoutePlan};
 use crate::refreshes::Place;
 use crate::request_id::RequestId;
+use crate::zone::Zone;
 
 /// One request.
 pub struct Context {
@@ -155,6 +156,11 @@ pub(crate) struct UpstreamFacts {
 }
 
 impl Context {
+    /// Where the responses of its route are kept.
+    pub(crate) fn zone(&self) -> Option<&'static Zone> {
+        self.route.as_ref()?.zone
+    }
+
     pub(crate) fn new(plan: Arc<Plan>) -> Self {
         let body = plan.limits.body_meter();
         plan.metrics.request_began();

@@ -39,6 +39,7 @@ mod search;
 mod service;
 mod trouble;
 mod upgrade;
+mod zone;
 
 pub use collapse::Collapse;
 pub use context::Context;
@@ -47,8 +48,7 @@ pub use forwarding::{Forwarding, ForwardingError, ForwardingSettings};
 pub use part_index::{PartIndex, PartIndexStats};
 pub use phases::select::MAX_TRIES;
 pub use plan::{Action, CachePlan, Plan, RoutePlan, SitePlan, UpstreamKind, UpstreamPlan};
-pub use predictor::Uncacheable;
 pub use purge::{Purge, PurgeError, Purged};
 pub use refreshes::{RefreshLimits, RefreshStats, Refreshes};
-pub use search::SearchMemory;
 pub use service::Seawall;
+pub use zone::{Zone, ZoneLimits};

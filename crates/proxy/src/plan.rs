@@ -5,22 +5,19 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use pingora_cache::lock::CacheKeyLockImpl;
-use pingora_cache::predictor::CacheablePredictor;
 use seawall_caching::{CachePolicy, TagFields};
 use seawall_compress::CompressPolicy;
 use seawall_config::units::CidrSet;
 use seawall_files::FilesOrigin;
 use seawall_guard::Limits;
 use seawall_routing::{CompiledHeaderOps, CompiledStatic, Redirect, Rewrite, Router};
-use seawall_store::Store;
 use seawall_telemetry::AccessLog;
 use seawall_telemetry::metrics::{Metrics, RouteMetrics, UpstreamMetrics};
 use seawall_upstream::Pool;
 
 use crate::forwarding::Forwarding;
-use crate::part_index::PartIndex;
 use crate::refreshes::{RefreshLimits, Refreshes};
-use crate::search::SearchMemory;
+use crate::zone::Zone;
 
 /// Everything a request needs to know.
 pub struct Plan {
@@ -32,7 +29,7 @@ pub struct Plan {
     pub limits: Limits,
     /// What origins are told about clients.
     pub forwarding: Forwarding,
-    /// The cache all routes share.
+    /// The cache.
     pub cache: CachePlan,
     /// All numbers.
     pub metrics: Arc<Metrics>,
@@ -69,6 +66,8 @@ pub struct RoutePlan {
     pub response_headers: Option<CompiledHeaderOps>,
     /// The caching rules; `None` when the route has no cache.
     pub cache: Option<CachePolicy>,
+    /// Where its responses are kept; `None` in a plan that nothing is served by.
+    pub zone: Option<&'static Zone>,
     /// What is compressed; `None` when nothing is.
     pub compress: Option<CompressPolicy>,
     /// Largest request body in bytes.
@@ -116,18 +115,14 @@ impl UpstreamPlan {
     }
 }
 
-/// The cache all routes share. Pingora wants these to live as long as the process.
+/// What routes have in common of the cache. Pingora wants its parts to live as long as the process.
 #[derive(Clone)]
 pub struct CachePlan {
-    /// The engine.
-    pub store: &'static Store,
-    /// Which parts of which objects are stored.
-    pub parts: Arc<PartIndex>,
-    /// Which keys turned out to be uncacheable.
-    pub predictor: &'static (dyn CacheablePredictor + Sync),
-    /// Which query parameters make no difference, by path, as origins have said (No-Vary-Search).
-    pub search: &'static SearchMemory,
-    /// Collapses requests for one key; `None` when that is switched off.
+    /// All zones there are, also those that no route uses any more: a route may have had its responses there, and may
+    /// have them there again.
+    pub zones: Arc<[&'static Zone]>,
+    /// Collapses requests for one key; `None` when that is switched off. A waiter whose response went into another zone
+    /// fetches its own.
     pub lock: Option<&'static CacheKeyLockImpl>,
     /// How long a request waits for another's response.
     pub lock_wait: Duration,
@@ -135,8 +130,6 @@ pub struct CachePlan {
     pub refreshes: &'static Refreshes,
     /// How many there may be.
     pub refresh_limits: RefreshLimits,
-    /// Largest response stored, in bytes.
-    pub max_object: usize,
     /// Who may send PURGE.
     pub purge_allow: CidrSet,
     /// Whether Cache-Status has the key of what is stored.

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use futures::future::join_all;
 use pingora_cache::key::CompactCacheKey;
 use pingora_cache::storage::{PurgeOutcome, PurgeTarget, PurgeType, Storage};
 use pingora_cache::trace::Span;
@@ -10,7 +11,8 @@ use seawall_routing::normalize_host;
 use seawall_store::{Label, MAX_PREFIX_SEGMENTS, NotObjectKey, ObjectKey};
 
 use crate::phases::{invalidate, route};
-use crate::plan::Plan;
+use crate::plan::{CachePlan, Plan};
+use crate::zone::Zone;
 
 /// What a purge names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,14 @@ pub enum PurgeError {
         "`{0}` has more than {MAX_PREFIX_SEGMENTS} path segments; name a shorter one, or tag what you mean"
     )]
     TooDeep(String),
+    /// It is not a zone.
+    #[error("there is no zone `{name}`; there are: {known}")]
+    NoZone {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
     /// Nothing of it is ever stored.
     #[error("no route with a cache answers for this URL; `seawall explain` tells which one does")]
     NotCached,
@@ -104,25 +114,33 @@ impl Plan {
     /// Takes what `purge` names out of the store. With `soft` it stays, but is stale: it is used while or in case the
     /// origin cannot be asked, as its rules allow, and else the origin is asked first.
     ///
+    /// It reaches all zones, or with `zone` the one of this name.
+    ///
     /// For a URL and a key `Some` tells whether it was there; the others take no time for what they name, and do not know.
     ///
     /// # Errors
-    /// When the name is none, or no route would store the URL, or no disk could record it.
-    pub async fn purge(&self, purge: Purge<'_>, soft: bool) -> Result<Option<Purged>, PurgeError> {
+    /// When the name is none or there is no such zone, or no route would store the URL, or no disk could record it.
+    pub async fn purge(
+        &self,
+        purge: Purge<'_>,
+        soft: bool,
+        zone: Option<&str>,
+    ) -> Result<Option<Purged>, PurgeError> {
+        let zones = self.cache.zones_of(zone)?;
         let began = Instant::now();
         let done = match purge {
-            Purge::Url(url) => self.purge_url(url, soft).await.map(Some),
-            Purge::Key(key) => self.purge_object(key, soft).await.map(Some),
+            Purge::Url(url) => self.purge_url(zones, url, soft).await.map(Some),
+            Purge::Key(key) => purge_object(zones, key, soft).await.map(Some),
             Purge::Tag("") => Err(PurgeError::NotTag),
-            Purge::Tag(tag) => self.purge_label(Label::Tag(tag), soft).await,
+            Purge::Tag(tag) => purge_label(zones, Label::Tag(tag), soft).await,
             Purge::Host(host) => match normalize_host(host) {
                 Ok(name) if !host.contains(['/', '@']) && !has_port(host) => {
-                    self.purge_label(Label::Host(&name), soft).await
+                    purge_label(zones, Label::Host(&name), soft).await
                 }
                 _ => Err(PurgeError::NotHost(host.into())),
             },
-            Purge::Prefix(prefix) => self.purge_prefix(prefix, soft).await,
-            Purge::Everything => self.purge_label(Label::Everything, soft).await,
+            Purge::Prefix(prefix) => purge_prefix(zones, prefix, soft).await,
+            Purge::Everything => purge_label(zones, Label::Everything, soft).await,
         };
         let counted = done.as_ref().map_or_else(|error| !error.is_of_request(), |_| true);
         if counted {
@@ -131,28 +149,7 @@ impl Plan {
         done
     }
 
-    async fn purge_label(&self, label: Label<'_>, soft: bool) -> Result<Option<Purged>, PurgeError> {
-        let done = self.cache.store.purge_labels(&[label], soft).await;
-        done.map(|()| None).map_err(|error| PurgeError::Store(error.to_string()))
-    }
-
-    async fn purge_prefix(&self, prefix: &str, soft: bool) -> Result<Option<Purged>, PurgeError> {
-        let wrong = || PurgeError::NotPrefix(prefix.into());
-        let plain =
-            prefix.strip_prefix("https://").or_else(|| prefix.strip_prefix("http://")).unwrap_or(prefix);
-        let (host, path) = plain.split_at(plain.find('/').ok_or_else(wrong)?);
-        if path.contains(['?', '#']) {
-            return Err(wrong());
-        }
-        let host = normalize_host(host).map_err(|_| wrong())?;
-        let path = route::normal(path).ok_or_else(wrong)?;
-        if path.trim_end_matches('/').matches('/').count() > MAX_PREFIX_SEGMENTS {
-            return Err(PurgeError::TooDeep(prefix.into()));
-        }
-        self.purge_label(Label::Prefix { host: &host, path: &path }, soft).await
-    }
-
-    async fn purge_url(&self, url: &str, soft: bool) -> Result<Purged, PurgeError> {
+    async fn purge_url(&self, zones: &[&'static Zone], url: &str, soft: bool) -> Result<Purged, PurgeError> {
         let uri: http::Uri = url.parse().map_err(|_| PurgeError::NotUrl(url.into()))?;
         let (Some(scheme @ ("http" | "https")), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(PurgeError::NotUrl(url.into()));
@@ -165,33 +162,81 @@ impl Plan {
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         let origin = Origin { scheme, authority: &authority, path_and_query: target.as_bytes() };
         let named = invalidate::named(self, &host, &origin, target).ok_or(PurgeError::NotCached)?;
-        let other = invalidate::searched(self, &named, &origin);
-        let mut found = Purged::Nothing;
-        for key in std::iter::once(named.key).chain(other) {
-            if self.purge_key(&key.to_compact(), soft).await? {
-                found = Purged::Done;
-            }
-        }
-        Ok(found)
+        let keys = invalidate::everywhere(zones, &named, &origin).collect();
+        Ok(if purge_keys(keys, soft).await? { Purged::Done } else { Purged::Nothing })
     }
+}
 
-    async fn purge_object(&self, key: &str, soft: bool) -> Result<Purged, PurgeError> {
-        let key: ObjectKey = key.parse().map_err(|_| PurgeError::NotKey(key.into()))?;
-        let found = self.purge_key(&key.compact(), soft).await?;
-        Ok(if found { Purged::Done } else { Purged::Nothing })
+impl CachePlan {
+    /// The zone of this name, or all.
+    fn zones_of(&self, name: Option<&str>) -> Result<&[&'static Zone], PurgeError> {
+        let Some(name) = name else { return Ok(&self.zones) };
+        let found = self.zones.iter().find(|zone| *zone.name == *name);
+        found.map(std::slice::from_ref).ok_or_else(|| PurgeError::NoZone {
+            name: name.into(),
+            known: self.zones.iter().map(|zone| &*zone.name).collect::<Vec<_>>().join(", "),
+        })
     }
+}
 
-    async fn purge_key(&self, key: &CompactCacheKey, soft: bool) -> Result<bool, PurgeError> {
-        let span = Span::inactive();
-        let (target, handle) = (PurgeTarget::Active(key), span.handle());
-        let outcome = if soft {
-            self.cache.store.expire(target, &handle).await
+/// In all zones at once: none waits for the disk of another, and what one cannot record is purged in the others.
+async fn purge_label(
+    zones: &[&'static Zone],
+    label: Label<'_>,
+    soft: bool,
+) -> Result<Option<Purged>, PurgeError> {
+    let labels = [label];
+    let all = join_all(zones.iter().map(|zone| zone.store.purge_labels(&labels, soft))).await;
+    let all: Result<Vec<()>, _> = all.into_iter().collect();
+    all.map(|_| None).map_err(|error| PurgeError::Store(error.to_string()))
+}
+
+/// Whether any of these was there. All are purged, whatever becomes of the first.
+pub(crate) async fn purge_keys(
+    keys: Vec<(&'static Zone, CompactCacheKey)>,
+    soft: bool,
+) -> Result<bool, PurgeError> {
+    let span = Span::inactive();
+    let handle = span.handle();
+    let purges = keys.iter().map(|(zone, key)| {
+        let (store, target) = (zone.store, PurgeTarget::Active(key));
+        if soft {
+            store.expire(target, &handle)
         } else {
-            self.cache.store.purge(target, PurgeType::Invalidation, &handle).await
-        };
+            store.purge(target, PurgeType::Invalidation, &handle)
+        }
+    });
+    let mut found = false;
+    for outcome in join_all(purges).await {
         let outcome = outcome.map_err(|error| PurgeError::Store(error.to_string()))?;
-        Ok(!matches!(outcome, PurgeOutcome::NotFound))
+        found |= !matches!(outcome, PurgeOutcome::NotFound);
     }
+    Ok(found)
+}
+
+async fn purge_object(zones: &[&'static Zone], key: &str, soft: bool) -> Result<Purged, PurgeError> {
+    let key: ObjectKey = key.parse().map_err(|_| PurgeError::NotKey(key.into()))?;
+    let keys = zones.iter().map(|zone| (*zone, key.compact())).collect();
+    Ok(if purge_keys(keys, soft).await? { Purged::Done } else { Purged::Nothing })
+}
+
+async fn purge_prefix(
+    zones: &[&'static Zone],
+    prefix: &str,
+    soft: bool,
+) -> Result<Option<Purged>, PurgeError> {
+    let wrong = || PurgeError::NotPrefix(prefix.into());
+    let plain = prefix.strip_prefix("https://").or_else(|| prefix.strip_prefix("http://")).unwrap_or(prefix);
+    let (host, path) = plain.split_at(plain.find('/').ok_or_else(wrong)?);
+    if path.contains(['?', '#']) {
+        return Err(wrong());
+    }
+    let host = normalize_host(host).map_err(|_| wrong())?;
+    let path = route::normal(path).ok_or_else(wrong)?;
+    if path.trim_end_matches('/').matches('/').count() > MAX_PREFIX_SEGMENTS {
+        return Err(PurgeError::TooDeep(prefix.into()));
+    }
+    purge_label(zones, Label::Prefix { host: &host, path: &path }, soft).await
 }
 
 /// Whether a host comes with a port: a colon behind the brackets of an IPv6 address, or the only one.

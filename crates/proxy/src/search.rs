@@ -19,15 +19,15 @@ pub struct SearchMemory {
 }
 
 impl SearchMemory {
-    /// Room for the rules of `capacity` paths. Lives as long as the process, like the store whose keys it makes.
+    /// Room for the rules of `capacity` paths.
     #[must_use]
-    pub fn leak(capacity: usize) -> &'static Self {
+    pub fn new(capacity: usize) -> Self {
         // Keys made in an earlier life of the process must not be made again.
         let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-        Box::leak(Box::new(Self::new(capacity, seed as u64)))
+        Self::seeded(capacity, seed as u64)
     }
 
-    fn new(capacity: usize, seed: u64) -> Self {
+    fn seeded(capacity: usize, seed: u64) -> Self {
         let per_shard = capacity.div_ceil(SHARDS);
         Self {
             shards: (0..SHARDS).map(|_| RwLock::new(SearchRules::new(per_shard, seed))).collect(),
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_latest_rule_of_a_path_is_found_by_any_query() {
-        let memory = SearchMemory::new(100, 1);
+        let memory = SearchMemory::seeded(100, 1);
         memory.learn("http", "a", b"/x?q=1", &SearchRule::default());
         assert!(memory.is_empty() && memory.find("http", "a", b"/x?q=1").is_none());
         memory.learn("http", "a", b"/x?q=1", &rule("key-order"));
@@ -105,13 +105,13 @@ mod tests {
 
     #[test]
     fn the_bound_holds_and_the_count_is_right() {
-        let memory = SearchMemory::new(160, 1);
+        let memory = SearchMemory::seeded(160, 1);
         for number in 0..2000 {
             memory.learn("http", "a", format!("/{number}").as_bytes(), &rule("params=(\"a\")"));
         }
         let counted: usize = memory.shards.iter().map(|shard| shard.read().len()).sum();
         assert_eq!((memory.len(), counted), (160, 160));
-        let none = SearchMemory::new(0, 1);
+        let none = SearchMemory::seeded(0, 1);
         none.learn("http", "a", b"/", &rule("params=(\"a\")"));
         assert!(none.is_empty());
     }

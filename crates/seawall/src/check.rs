@@ -1,5 +1,7 @@
 //! What only shows when the whole configuration is seen: each capability checks its own settings first.
 
+mod zones;
+
 use std::collections::BTreeSet;
 
 use seawall_config::{Diagnostics, Document, Path, did_you_mean};
@@ -15,9 +17,7 @@ pub(crate) fn check(settings: &Settings, document: &Document, out: &mut Diagnost
     for (name, upstream) in &settings.upstreams {
         upstream.check(&root.key("upstreams").key(name), out);
     }
-    let store = settings.cache.store();
-    store.check(&root.key("cache"), out);
-    store.check_machine(&root.key("cache"), out);
+    zones::check(settings, document, out);
     settings.cache.purge.check(&root.key("cache").key("purge"), out);
     if settings.cache.uncacheable_keys == 0 {
         out.error(&root.key("cache").key("uncacheable_keys"), "`uncacheable_keys` cannot be zero")

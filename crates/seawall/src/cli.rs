@@ -183,6 +183,9 @@ pub(crate) struct PurgeArgs {
     /// Use the responses no more, whatever state the origin is in; what is done for URLs and keys
     #[arg(long)]
     pub(crate) hard: bool,
+    /// Only in this zone of the cache (`cache.zones`); in all when not given
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) zone: Option<String>,
     #[command(flatten)]
     pub(crate) remote: RemoteArgs,
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use seawall_listen::{AcceptFault, Cut, DoorObserver, Refusal};
-use seawall_proxy::{PartIndex, Refreshes};
+use seawall_proxy::{Refreshes, Zone};
 use seawall_store::DiskStats;
 use seawall_telemetry::metrics::{
     CertificateSample, CertificateSource, DiskSample, ListenerMetrics, Metrics, NameSample, PartsSample,
@@ -92,52 +92,27 @@ impl Pools {
     }
 }
 
-/// The store, for a scrape.
-pub(crate) struct Store {
-    pub(crate) store: &'static seawall_store::Store,
-    pub(crate) parts: Arc<PartIndex>,
+/// The stores of all zones, for a scrape.
+pub(crate) struct Stores {
+    pub(crate) zones: Arc<[&'static Zone]>,
     pub(crate) refreshes: &'static Refreshes,
 }
 
-impl StoreSource for Store {
+impl StoreSource for Stores {
     fn tiers(&self) -> Vec<StoreSample> {
-        let stats = self.store.stats();
-        let memory = StoreSample {
-            tier: "memory",
-            objects: stats.objects,
-            bytes: stats.bytes,
-            capacity_bytes: stats.capacity_bytes,
-            hits: stats.hits,
-            streamed_hits: stats.streamed_hits,
-            misses: stats.misses,
-            inserts: stats.inserts,
-            evictions: vec![("small", stats.evicted_small), ("main", stats.evicted_main)],
-            evicted_bytes: stats.evicted_bytes,
-            variants_dropped: stats.variants_dropped,
-            refreshed: stats.refreshed,
-            rejected: vec![
-                ("too_large", stats.rejected_too_large),
-                ("no_room", stats.rejected_no_room),
-                ("overtaken", stats.fills_overtaken),
-                ("purged", stats.fills_purged),
-            ],
-            fills_in_flight: stats.fills_in_flight,
-            fill_bytes: stats.fill_bytes,
-            fills: stats.fills_started,
-            fills_failed: stats.fills_failed,
-            purges: vec![("hard", stats.purged_objects), ("soft", stats.expired_objects)],
-            remembered_purges: stats.remembered_purges,
-        };
-        let disks = self.store.disk_stats();
-        let mut tiers = vec![memory];
-        if !disks.is_empty() {
-            tiers.push(disk_tier(&disks));
-        }
-        tiers
+        self.zones.iter().flat_map(|zone| tiers(zone)).collect()
     }
 
     fn disks(&self) -> Vec<DiskSample> {
-        self.store.disk_stats().iter().map(disk_sample).collect()
+        let of = |zone: &Zone| {
+            let name = zone.name.to_string();
+            let disks = zone.store.disk_stats();
+            disks
+                .iter()
+                .map(|disk| DiskSample { zone: name.clone(), ..disk_sample(disk) })
+                .collect::<Vec<_>>()
+        };
+        self.zones.iter().flat_map(|zone| of(zone)).collect()
     }
 
     fn refreshes(&self) -> RefreshSample {
@@ -146,10 +121,55 @@ impl StoreSource for Store {
         RefreshSample { running: stats.running, begun: stats.begun, refused }
     }
 
-    fn parts(&self) -> PartsSample {
-        let stats = self.parts.stats();
-        PartsSample { entries: stats.entries, capacity: stats.capacity, evicted: stats.evicted }
+    fn parts(&self) -> Vec<PartsSample> {
+        let of = |zone: &Zone| {
+            let stats = zone.parts.stats();
+            PartsSample {
+                zone: zone.name.to_string(),
+                entries: stats.entries,
+                capacity: stats.capacity,
+                evicted: stats.evicted,
+            }
+        };
+        self.zones.iter().map(|zone| of(zone)).collect()
     }
+}
+
+fn tiers(zone: &Zone) -> Vec<StoreSample> {
+    let stats = zone.store.stats();
+    let memory = StoreSample {
+        zone: zone.name.to_string(),
+        tier: "memory",
+        objects: stats.objects,
+        bytes: stats.bytes,
+        capacity_bytes: stats.capacity_bytes,
+        hits: stats.hits,
+        streamed_hits: stats.streamed_hits,
+        misses: stats.misses,
+        inserts: stats.inserts,
+        evictions: vec![("small", stats.evicted_small), ("main", stats.evicted_main)],
+        evicted_bytes: stats.evicted_bytes,
+        variants_dropped: stats.variants_dropped,
+        refreshed: stats.refreshed,
+        rejected: vec![
+            ("too_large", stats.rejected_too_large),
+            ("no_room", stats.rejected_no_room),
+            ("overtaken", stats.fills_overtaken),
+            ("purged", stats.fills_purged),
+        ],
+        fills_in_flight: stats.fills_in_flight,
+        fill_bytes: stats.fill_bytes,
+        fills: stats.fills_started,
+        fills_failed: stats.fills_failed,
+        purges: vec![("hard", stats.purged_objects), ("soft", stats.expired_objects)],
+        remembered_purges: stats.remembered_purges,
+    };
+    let disks = zone.store.disk_stats();
+    let mut tiers = vec![memory];
+    if !disks.is_empty() {
+        tiers.push(StoreSample { zone: zone.name.to_string(), ..disk_tier(&disks) });
+    }
+    tiers
 }
 
 /// All disks as one tier.
@@ -211,6 +231,7 @@ fn disk_sample(disk: &DiskStats) -> DiskSample {
             ("write", counts.write_errors),
             ("corrupt", counts.corrupt),
         ],
+        ..DiskSample::default()
     }
 }
 

@@ -5,25 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pingora::cache::lock::CacheKeyLockImpl;
-use pingora::cache::predictor::CacheablePredictor;
 use seawall_caching::{CachePolicy, PolicyError};
 use seawall_compress::CompressPolicy;
 use seawall_files::{FilesError, FilesOrigin};
 use seawall_guard::Limits;
 use seawall_proxy::{
-    Action, CachePlan, Collapse, FactsCodec, Forwarding, ForwardingError, PartIndex, Plan, RefreshLimits,
-    Refreshes, RoutePlan, SearchMemory, SitePlan, Uncacheable, UpstreamKind, UpstreamPlan,
+    Action, CachePlan, Collapse, FactsCodec, Forwarding, ForwardingError, Plan, RefreshLimits, Refreshes,
+    RoutePlan, SitePlan, UpstreamKind, UpstreamPlan, Zone, ZoneLimits,
 };
 use seawall_routing::{
     HeaderOpsError, HeaderTarget, Redirect, RedirectError, Rewrite, RewriteError, Router, RouterBuilder,
     RouterError, SiteRoutes, StaticError,
 };
-use seawall_store::{Store, StoreError};
+use seawall_store::{Store, StoreError, StoreSettings};
 use seawall_telemetry::metrics::Metrics;
 use seawall_telemetry::{AccessLog, AccessLogError};
 use seawall_upstream::{Pool, PoolError, Resolve, SystemResolver};
 
-use crate::settings::{CacheSettings, RouteSettings, Settings, SiteSettings};
+use crate::settings::{CacheSettings, DEFAULT_ZONE, RouteSettings, Settings, SiteSettings};
 
 /// Why a plan cannot be built. [`crate::check`] reports nearly all of it earlier, with its place.
 #[derive(Debug, thiserror::Error)]
@@ -48,8 +47,8 @@ pub(crate) enum PlanError {
     Static(#[from] StaticError),
     #[error(transparent)]
     Cache(#[from] PolicyError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    #[error("cache zone `{zone}`: {source}")]
+    Store { zone: String, source: StoreError },
     #[error(transparent)]
     Forwarding(#[from] ForwardingError),
     #[error(transparent)]
@@ -79,7 +78,7 @@ pub(crate) struct Parts<'a> {
 pub(crate) fn build(settings: &Settings, old: &Upstreams, parts: Parts<'_>) -> Result<Built, PlanError> {
     let upstreams = succeed(settings, old, parts.metrics)?;
     let limits = Limits::new(&settings.limits);
-    let router = router(settings, &upstreams, parts.metrics, &limits)?;
+    let router = router(settings, &upstreams, parts.metrics, &limits, &parts.engine.zones)?;
     let plan = Plan {
         generation: parts.generation,
         router,
@@ -133,12 +132,13 @@ fn succeed(settings: &Settings, old: &Upstreams, metrics: &Arc<Metrics>) -> Resu
         .collect()
 }
 
-/// The router over all sites.
+/// The router over all sites. `zones`: those there are, or none when nothing is served.
 pub(crate) fn router(
     settings: &Settings,
     upstreams: &Upstreams,
     metrics: &Arc<Metrics>,
     limits: &Limits,
+    zones: &[&'static Zone],
 ) -> Result<Router<SitePlan, Arc<RoutePlan>>, PlanError> {
     let mut builder = RouterBuilder::new();
     for (i, site) in settings.sites.iter().enumerate() {
@@ -147,10 +147,9 @@ pub(crate) fn router(
         routes.hosts = site.hosts.to_vec();
         routes.default = site.default;
         for route in &site.routes {
-            routes.route(
-                route.matching(),
-                Arc::new(route_plan(route, settings, &name, upstreams, metrics, limits)?),
-            );
+            let mut plan = route_plan(route, settings, &name, upstreams, metrics, limits)?;
+            plan.zone = zone_of(zones, route.zone(site));
+            routes.route(route.matching(), Arc::new(plan));
         }
         builder.site(routes);
     }
@@ -211,48 +210,56 @@ fn route_plan(
             .map(|ops| ops.compile(HeaderTarget::Response))
             .transpose()?,
         cache: cache.transpose()?,
+        zone: None,
         compress: compress.and_then(|compress| CompressPolicy::new(compress)),
         max_body: route.max_body.map_or(limits.max_body, |size| size.bytes()),
     })
 }
 
+/// The zone of this name; the default one when it is not there yet.
+fn zone_of(zones: &[&'static Zone], name: &str) -> Option<&'static Zone> {
+    zones.iter().find(|zone| *zone.name == *name).or(zones.first()).copied()
+}
+
 /// The parts of the cache that live as long as the process: Pingora takes them by `&'static`.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Engine {
-    pub(crate) store: &'static Store,
-    pub(crate) parts: &'static Arc<PartIndex>,
-    predictor: &'static (dyn CacheablePredictor + Sync),
-    search: &'static SearchMemory,
+    /// The default zone is the first.
+    pub(crate) zones: Arc<[&'static Zone]>,
     pub(crate) refreshes: &'static Refreshes,
     lock: &'static CacheKeyLockImpl,
-    max_object: usize,
 }
 
 impl Engine {
     /// Made once: what is made here is never given back.
     pub(crate) fn new(settings: &CacheSettings) -> Result<Self, PlanError> {
-        let per_shard = settings.uncacheable_keys.div_ceil(PREDICTOR_SHARDS);
+        let open = |name: &str, store: &StoreSettings| -> Result<&'static Zone, PlanError> {
+            let failed = |source| PlanError::Store { zone: name.to_owned(), source };
+            let limits = ZoneLimits {
+                max_object: store.max_object.as_usize(),
+                indexed_parts: settings.indexed_parts,
+                max_parts: settings.max_parts as usize,
+                uncacheable_keys: settings.uncacheable_keys,
+                search_paths: settings.no_vary_search_paths,
+            };
+            let store = Store::open(store, Arc::new(FactsCodec)).map_err(failed)?;
+            Ok(Zone::leak(name, store, limits))
+        };
+        let mut zones = vec![open(DEFAULT_ZONE, &settings.store())?];
+        for zone in &settings.zones {
+            zones.push(open(&zone.name, &zone.store(settings))?);
+        }
         Ok(Self {
-            store: Store::open(&settings.store(), Arc::new(FactsCodec))?,
-            parts: Box::leak(Box::new(Arc::new(PartIndex::new(
-                settings.indexed_parts,
-                settings.max_parts as usize,
-            )))),
-            predictor: Box::leak(Box::new(Uncacheable::<PREDICTOR_SHARDS>::new(per_shard))),
-            search: SearchMemory::leak(settings.no_vary_search_paths),
+            zones: zones.into(),
             refreshes: Refreshes::leak(),
             lock: Collapse::leak(settings.collapse.fetch.duration()),
-            max_object: settings.max_object.as_usize(),
         })
     }
 
     /// The cache under these settings.
     fn plan(&self, settings: &CacheSettings) -> CachePlan {
         CachePlan {
-            store: self.store,
-            parts: Arc::clone(self.parts),
-            predictor: self.predictor,
-            search: self.search,
+            zones: Arc::clone(&self.zones),
             lock: settings.collapse.enabled.then_some(self.lock),
             lock_wait: settings.collapse.wait.duration(),
             refreshes: self.refreshes,
@@ -260,12 +267,41 @@ impl Engine {
                 all: settings.collapse.refreshes,
                 upstream: settings.collapse.upstream_refreshes,
             },
-            max_object: self.max_object,
             purge_allow: settings.purge.allow.iter().collect(),
             show_key: settings.purge.show_key,
             tags: settings.purge.tags(),
         }
     }
-}
 
-const PREDICTOR_SHARDS: usize = 16;
+    /// Writes what waits to be written, so that a process that opens the same folders from now on finds it.
+    pub(crate) fn seal(&self) {
+        self.each(|zone| zone.store.seal());
+    }
+
+    /// Leaves the disks to a process that has opened the same folders meanwhile.
+    pub(crate) fn step_down(&self) {
+        self.each(|zone| zone.store.step_down());
+    }
+
+    /// Writes what waits to be written, and ends.
+    pub(crate) fn close(&self) {
+        self.each(|zone| zone.store.close());
+    }
+
+    /// Whether everything that was on the disks at the start has been looked through.
+    pub(crate) fn is_recovered(&self) -> bool {
+        self.zones.iter().all(|zone| zone.store.is_recovered())
+    }
+
+    /// In all zones at once: one with much to write must not keep the others waiting.
+    fn each(&self, work: impl Fn(&Zone) + Sync) {
+        let work = &work;
+        std::thread::scope(|scope| {
+            let (first, others) = (self.zones.first(), self.zones.iter().skip(1));
+            for zone in others {
+                scope.spawn(move || work(zone));
+            }
+            first.into_iter().for_each(|zone| work(zone));
+        });
+    }
+}

@@ -25,7 +25,7 @@ use crate::handover::{Health, Inheritance};
 use crate::lifecycle::Lifecycle;
 use crate::load::Loaded;
 use crate::notify::Notifier;
-use crate::observe::{Certificates, OpenConnections, Pools, Store, Watch};
+use crate::observe::{Certificates, OpenConnections, Pools, Stores, Watch};
 use crate::plan::{self, PlanError, Upstreams};
 use crate::program::Program;
 use crate::settings::Settings;
@@ -116,7 +116,6 @@ pub(crate) fn run(
     let mut server = Server::new_with_opt_and_conf(None, server_conf(settings, threads));
     server.bootstrap();
 
-    let store = built.plan.cache.store;
     let (drain, draining) = watch::channel(false);
     let open = Arc::new(OpenConnections::default());
     let limits = built.plan.limits.clone();
@@ -190,7 +189,7 @@ pub(crate) fn run(
     server.run(RunArgs { shutdown_signal: Box::new(stop) });
     node.abandon_candidate();
     node.let_go_of_all();
-    store.close();
+    node.engine().close();
     node.close_logs(Duration::from_secs(5));
     if let Some(why) = node.failure() {
         return Err(StartError::Failed(why));
@@ -260,11 +259,7 @@ fn watch_all(node: &Arc<Node>) {
     metrics.watch_readiness(Arc::clone(&node.lifecycle) as Arc<dyn ReadinessSource>);
     metrics.watch_pools(Arc::new(Pools(node.upstreams())));
     let engine = node.engine();
-    metrics.watch_store(Arc::new(Store {
-        store: engine.store,
-        parts: Arc::clone(engine.parts),
-        refreshes: engine.refreshes,
-    }));
+    metrics.watch_store(Arc::new(Stores { zones: Arc::clone(&engine.zones), refreshes: engine.refreshes }));
     let acceptors = node.listeners().iter().filter_map(|listener| listener.tls().cloned()).collect();
     metrics.watch_certificates(Arc::new(Certificates(acceptors)));
     metrics.watch_access_log(Arc::clone(&node.plan().access_log));

@@ -1,5 +1,7 @@
 //! The whole configuration file: it only composes what the capabilities own.
 
+mod zone;
+
 use std::collections::BTreeMap;
 
 use http::HeaderName;
@@ -22,6 +24,8 @@ use seawall_tls::TlsCommonSettings;
 use seawall_upstream::UpstreamSettings;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use zone::{DEFAULT_ZONE, ZoneSettings};
+
 /// One YAML file describes a node: where it listens, what it answers for, where that comes from, and what it keeps.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -32,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) sites: Vec<SiteSettings>,
     /// Pools of servers that routes send requests to, by name.
     pub(crate) upstreams: BTreeMap<String, UpstreamSettings>,
-    /// The cache all routes share.
+    /// The cache.
     pub(crate) cache: CacheSettings,
     /// What routes compress that do not say it themselves: `on`, `off` or a map. Off when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +76,9 @@ pub(crate) struct SiteSettings {
     pub(crate) hosts: OneOrMany<HostPattern>,
     /// Also answer for hosts that no site has. Without a default site they get 421.
     pub(crate) default: bool,
+    /// The zone of `cache.zones` that keeps the responses of routes that name none; `default` when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cache_zone: Option<String>,
     /// What to do with a request, by path and method. docs/routing.md tells which route wins.
     pub(crate) routes: Vec<RouteSettings>,
 }
@@ -182,6 +189,10 @@ pub(crate) struct CacheSettings {
     /// Paths whose `No-Vary-Search` is remembered, so that requests which differ only in what it names share a response.
     /// Beyond this number the path learned first is forgotten.
     pub(crate) no_vary_search_paths: usize,
+    /// Parts of the cache with limits of their own, for routes that must not make room for others. The limits above are
+    /// those of the zone `default`. At most 64.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) zones: Vec<ZoneSettings>,
 }
 
 fn no_disk(disks: &OneOrMany<DiskSettings>) -> bool {
@@ -228,6 +239,7 @@ impl Default for CacheSettings {
             purge: PurgeSettings::default(),
             uncacheable_keys: 65_536,
             no_vary_search_paths: 16_384,
+            zones: Vec::new(),
         }
     }
 }

@@ -76,9 +76,9 @@ impl Stop {
         // First of all: a door that closes takes the file of its socket away, unless it was told that it stays.
         self.node.let_go(true);
         let _ = self.side.send(true);
-        let store = self.node.plan().cache.store;
+        let engine = self.node.engine().clone();
         // Waits for disks; the successor serves already.
-        let handed_over = tokio::task::spawn_blocking(|| store.step_down());
+        let handed_over = tokio::task::spawn_blocking(move || engine.step_down());
         self.drain(wishes, true).await;
         if let Err(error) = handed_over.await {
             log::error!("the disks were not handed over: {error}");

@@ -158,10 +158,10 @@ impl Upkeep {
     /// Waits until what is on the disks is known. What takes longer than half of the time there is, is found later: the old
     /// process should not have to stay for it.
     async fn read_index(&self) {
-        let store = self.node.engine().store;
+        let engine = self.node.engine();
         let patience = self.node.settings().server.upgrade_timeout.duration() / 2;
         let read = async {
-            while !store.is_recovered() {
+            while !engine.is_recovered() {
                 tokio::time::sleep(INDEX).await;
             }
         };

@@ -78,7 +78,7 @@ pub use memory::simulation::Simulation;
 pub use memory::{Epoch, MemoryStore, OrWhole, Refusal, StoreError};
 pub use miss::{FILL_ABANDONED, WRONG_LENGTH};
 pub use object_key::{NotObjectKey, ObjectKey};
-pub use settings::{DiskSettings, StoreSettings};
+pub use settings::{DiskSettings, StoreSettings, machine_memory};
 pub use stats::Stats;
 pub use store::{PURGE_NOT_RECORDED, Peek, Store};
 

@@ -207,7 +207,8 @@ impl StoreSettings {
 }
 
 /// Bytes of memory of this machine, where the system says.
-fn machine_memory() -> Option<u64> {
+#[must_use]
+pub fn machine_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)

@@ -37,6 +37,9 @@ pub struct RouteCacheSettings {
     /// about what origins forget. `cache.profile` of the whole file when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub profile: Option<Profile>,
+    /// The zone of `cache.zones` that keeps the responses; the site's `cache_zone` when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     /// How long a response is fresh when the origin says nothing about it. Counts for the statuses 200, 203,
     /// 204, 300, 301 and 308; for others see `statuses`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +133,7 @@ impl Default for RouteCacheSettings {
         Self {
             enabled: true,
             profile: None,
+            zone: None,
             ttl: None,
             force_ttl: None,
             min_ttl: None,

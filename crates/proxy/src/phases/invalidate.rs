@@ -5,6 +5,8 @@
 
 use http::Method;
 use pingora_cache::CacheKey;
+use pingora_cache::key::CompactCacheKey;
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use seawall_caching::invalidation::{self, Origin};
@@ -13,6 +15,8 @@ use seawall_routing::Outcome;
 use crate::context::Context;
 use crate::phases::{lookup, route};
 use crate::plan::{Plan, RoutePlan};
+use crate::purge::purge_keys;
+use crate::zone::Zone;
 
 /// Called with the head of every answer of an origin, before the client sees it: who has been told that a
 /// change was made does not get the old response afterwards.
@@ -27,9 +31,8 @@ pub(crate) fn after(session: &Session, response: &ResponseHeader, ctx: &Context)
     for target in invalidation::invalidated(method, response.status, &origin, &response.headers) {
         let Ok(target) = String::from_utf8(target) else { continue };
         if let Some(named) = named(&ctx.plan, &ctx.host, &origin, &target) {
-            remove(&ctx.plan, &named.key);
-            if let Some(key) = searched(&ctx.plan, &named, &origin) {
-                remove(&ctx.plan, &key);
+            for (zone, key) in everywhere(&ctx.plan.cache.zones, &named, &origin) {
+                zone.invalidate(&key);
             }
         }
     }
@@ -39,9 +42,9 @@ pub(crate) fn after(session: &Session, response: &ResponseHeader, ctx: &Context)
 /// request itself was served from it, since the origin confirmed it (RFC 9111 §4.3.3).
 pub(crate) fn discarded(session: &Session, ctx: &Context) {
     if ctx.cache.discard
-        && let Some(key) = session.cache.maybe_cache_key()
+        && let (Some(key), Some(zone)) = (session.cache.maybe_cache_key(), ctx.zone())
     {
-        remove(&ctx.plan, key);
+        zone.invalidate(&key.to_compact());
     }
 }
 
@@ -66,27 +69,54 @@ pub(crate) fn named<'p>(plan: &'p Plan, host: &str, origin: &Origin<'_>, target:
     Some(Named { key: lookup::cache_key(key.primary), route: found.route, target })
 }
 
-/// The key that a GET has by what was learned from No-Vary-Search, when that is another one.
-pub(crate) fn searched(plan: &Plan, named: &Named<'_>, origin: &Origin<'_>) -> Option<CacheKey> {
+/// All keys under which the response to a GET may be in these zones. The route may have been in another zone before, and
+/// may be there again after the next reload; other methods of the URL may have routes in other zones.
+pub(crate) fn everywhere<'n>(
+    zones: &'n [&'static Zone],
+    named: &'n Named<'_>,
+    origin: &'n Origin<'_>,
+) -> impl Iterator<Item = (&'static Zone, CompactCacheKey)> {
+    let plain = named.key.to_compact();
+    zones.iter().flat_map(move |zone| {
+        let searched = searched(zone, named, origin).map(|key| key.to_compact());
+        std::iter::once(plain.clone()).chain(searched).map(|key| (*zone, key))
+    })
+}
+
+/// The key that a GET has by what the zone learned from No-Vary-Search, when it learned something.
+fn searched(zone: &Zone, named: &Named<'_>, origin: &Origin<'_>) -> Option<CacheKey> {
     let policy = named.route.cache.as_ref()?;
     let target = named.target.as_bytes();
-    let learned = plan.cache.search.find(origin.scheme, origin.authority, &policy.key().target(target))?;
+    let learned = zone.search.find(origin.scheme, origin.authority, &policy.key().target(target))?;
     let key = policy.key().key_by(origin.scheme, origin.authority, target, Some(&learned));
     Some(lookup::cache_key(key.primary))
 }
 
-/// A PURGE removes what stands under the key of today. What was stored before the rule for its path was learned has a
-/// key of its own, which would count again once the rule is forgotten; it goes too.
-pub(crate) fn purged(session: &Session, ctx: &Context) {
-    if ctx.plan.cache.search.is_empty() {
-        return;
+/// A PURGE removes what stands under the key of today in the zone of today; Pingora does that. What was stored before the
+/// rule for its path was learned has a key of its own, which would count again once the rule is forgotten; it goes too,
+/// and so does what other zones have.
+///
+/// # Errors
+/// When the purge of another zone could not be recorded.
+pub(crate) async fn purged(session: &Session, ctx: &Context) -> Result<()> {
+    let zones = &ctx.plan.cache.zones;
+    let Some(route) = &ctx.route else { return Ok(()) };
+    let (Some(policy), Some(home)) = (&route.cache, route.zone) else { return Ok(()) };
+    if zones.len() == 1 && home.search.is_empty() {
+        return Ok(());
     }
-    let Some(policy) = ctx.route.as_ref().and_then(|route| route.cache.as_ref()) else { return };
     let authority = lookup::authority(session, ctx);
     let key = policy.key().key(ctx.scheme(), &authority, ctx.target.as_bytes());
-    remove(&ctx.plan, &lookup::cache_key(key.primary));
-}
-
-pub(crate) fn remove(plan: &Plan, key: &CacheKey) {
-    plan.cache.store.invalidate(&key.to_compact());
+    let named = Named { key: lookup::cache_key(key.primary), route, target: ctx.target.clone() };
+    if !home.search.is_empty() {
+        home.invalidate(&named.key.to_compact());
+    }
+    let origin =
+        Origin { scheme: ctx.scheme(), authority: &authority, path_and_query: ctx.target.as_bytes() };
+    let elsewhere =
+        everywhere(zones, &named, &origin).filter(|(zone, _)| !std::ptr::eq(*zone, home)).collect();
+    match purge_keys(elsewhere, false).await {
+        Ok(_) => Ok(()),
+        Err(error) => Error::e_explain(ErrorType::InternalError, error.to_string()),
+    }
 }

@@ -32,7 +32,7 @@ pub(crate) fn facts(meta: &CacheMeta) -> Option<&Arc<Facts>> {
 /// Puts the cache between this request and the origin, if the rules let it.
 pub(crate) fn enable(session: &mut Session, ctx: &mut Context) {
     let Some(route) = ctx.route.clone() else { return };
-    let Some(policy) = &route.cache else { return };
+    let (Some(policy), Some(zone)) = (&route.cache, route.zone) else { return };
     if !ctx.purge {
         let has_body = !session.is_body_empty();
         let head = session.req_header();
@@ -54,8 +54,8 @@ pub(crate) fn enable(session: &mut Session, ctx: &mut Context) {
     let cache = &ctx.plan.cache;
     let mut overrides = CacheOptionOverrides::default();
     overrides.wait_timeout = Some(cache.lock_wait);
-    session.cache.enable(cache.store, None, Some(cache.predictor), cache.lock, Some(overrides));
-    ctx.cache.epoch = Some(cache.store.epoch());
+    session.cache.enable(zone.store, None, Some(&zone.predictor), cache.lock, Some(overrides));
+    ctx.cache.epoch = Some(zone.store.epoch());
 }
 
 /// What tells no two responses of this route apart is taken out of the request: for the variant, and for the origin.
@@ -101,7 +101,7 @@ pub(crate) fn key(session: &Session, ctx: &mut Context) -> Result<CacheKey> {
 /// Which query parameters make no difference, as the origin has said for this path.
 pub(crate) fn learned(policy: &CachePolicy, authority: &str, ctx: &Context) -> Option<Learned> {
     let target = policy.no_vary_search().then(|| policy.key().target(ctx.target.as_bytes()))?;
-    ctx.plan.cache.search.find(ctx.scheme(), authority, &target)
+    ctx.zone()?.search.find(ctx.scheme(), authority, &target)
 }
 
 /// The key with its hash, which Pingora would else make anew for each of its look-ups.

@@ -10,6 +10,7 @@ use std::time::{Instant, SystemTime};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{Method, StatusCode};
+use pingora_cache::predictor::CacheablePredictor as _;
 use pingora_cache::{CacheKey, CacheMeta, CachePhase, ForcedFreshness, NoCacheReason};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -20,7 +21,7 @@ use seawall_store::{OrWhole, Peek};
 
 use crate::context::{Context, Stored};
 use crate::part_index::{Fit, Part, Url, part_key, variance};
-use crate::phases::{encode, invalidate, lookup, ranges};
+use crate::phases::{encode, lookup, ranges};
 use crate::predictor::OfPart;
 
 /// A request that is answered with a part.
@@ -51,7 +52,7 @@ pub(crate) async fn plan(session: &Session, ctx: &mut Context) {
         return;
     }
     let Some(wanted) = Asked::of(&head.headers) else { return };
-    let cache = &ctx.plan.cache;
+    let Some(zone) = route.zone else { return };
     let deep = policy.range_requests() == RangeRequests::Part || wanted.is_deep();
     let authority = lookup::authority(session, ctx);
     // A name that stands for many targets may have to be told apart by variants, which parts have already.
@@ -62,13 +63,13 @@ pub(crate) async fn plan(session: &Session, ctx: &mut Context) {
     let whole = CacheKey::new(key.primary, "");
     // What is too large to be stored as a whole may still be stored in parts.
     let too_large =
-        || cache.predictor.predicted_uncacheable_reason(&whole) == Some(NoCacheReason::ResponseTooLarge);
+        || zone.predictor.predicted_uncacheable_reason(&whole) == Some(NoCacheReason::ResponseTooLarge);
     let url = Url::of(&whole);
-    if cache.store.peek(&whole).is_some() || cache.parts.prefers_whole(url, Instant::now()) {
+    if zone.store.peek(&whole).is_some() || zone.parts.prefers_whole(url, Instant::now()) {
         return;
     }
     let now = SystemTime::now();
-    let fit = |asked: &Asked| match cache.store.peek(&part_key(&whole, asked)) {
+    let fit = |asked: &Asked| match zone.store.peek(&part_key(&whole, asked)) {
         Some(Peek::FreshUntil(until)) if until > now => Fit::Yes,
         Some(Peek::FreshUntil(_)) => Fit::No,
         // Whether it is fresh is seen when it is read.
@@ -81,11 +82,11 @@ pub(crate) async fn plan(session: &Session, ctx: &mut Context) {
         None
     } else {
         let within = |part: &Part| wanted.within(&part.received).map_or(Fit::No, |_| fit(&part.asked));
-        cache.parts.find(url, within)
+        zone.parts.find(url, within)
     };
     let other = match other {
         Some(part) => {
-            let until = cache.store.fresh_until(&part_key(&whole, &part.asked)).await;
+            let until = zone.store.fresh_until(&part_key(&whole, &part.asked)).await;
             until.is_some_and(|until| until > now).then_some(part)
         }
         None => None,
@@ -158,12 +159,11 @@ pub(crate) fn missing(session: &mut Session, ctx: &mut Context) {
     if session.cache.phase() != CachePhase::Miss {
         return;
     }
-    let Some(key) = session.cache.maybe_cache_key() else { return };
-    let cache = &ctx.plan.cache;
+    let (Some(key), Some(zone)) = (session.cache.maybe_cache_key(), ctx.zone()) else { return };
     let stored = |part: &Part| {
-        if cache.store.peek(&part_key(key, &part.asked)).is_some() { Fit::Yes } else { Fit::Gone }
+        if zone.store.peek(&part_key(key, &part.asked)).is_some() { Fit::Yes } else { Fit::Gone }
     };
-    ctx.cache.partial = cache.parts.find(Url::of(key), stored).is_some();
+    ctx.cache.partial = zone.parts.find(Url::of(key), stored).is_some();
     if ctx.part.is_some_and(|part| !part.is_own()) {
         // Between the choice and the lookup. What is fetched now is named by another range than is asked for.
         ctx.part = None;
@@ -187,15 +187,16 @@ pub(crate) fn ask(session: &Session, request: &mut RequestHeader, ctx: &Context)
 /// Drops the stored parts that are of another version of the object than this answer.
 pub(crate) fn displace(session: &Session, response: &ResponseHeader, ctx: &Context) {
     let Some(part) = ctx.part.filter(|_| is_part(response) && session.cache.enabled()) else { return };
-    let (Some(received), Some(key)) = (partial::received(&response.headers), session.cache.maybe_cache_key())
+    let (Some(received), Some(key), Some(zone)) =
+        (partial::received(&response.headers), session.cache.maybe_cache_key(), ctx.zone())
     else {
         return;
     };
     let this = Part::new(part.asked, received, &response.headers);
-    for old in ctx.plan.cache.parts.take_others(part.url, &this) {
+    for old in zone.parts.take_others(part.url, &this) {
         // A purge of its own key would keep this answer out.
         if old.asked != part.asked {
-            invalidate::remove(&ctx.plan, &part_key(key, &old.asked));
+            zone.invalidate(&part_key(key, &old.asked).to_compact());
         }
     }
 }
@@ -209,13 +210,12 @@ pub(crate) fn admit(
     policy: &CachePolicy,
     ctx: &mut Context,
 ) -> Option<Result<PartAdmission, NotStored>> {
-    let part = ctx.part?;
-    let cache = &ctx.plan.cache;
+    let (part, zone) = (ctx.part?, ctx.zone()?);
     match header.status {
         StatusCode::PARTIAL_CONTENT => {
             let decided = partial::decide(request, &part.asked, &header.headers, times, policy);
             if decided == Err(NotStored::PartVaries) {
-                cache.parts.prefer_whole(part.url, Instant::now());
+                zone.parts.prefer_whole(part.url, Instant::now());
             }
             Some(decided)
         }
@@ -225,7 +225,7 @@ pub(crate) fn admit(
             Some(Err(NotStored::Status))
         }
         StatusCode::OK if !request.headers.contains_key(IF_RANGE) => {
-            cache.parts.prefer_whole(part.url, Instant::now());
+            zone.parts.prefer_whole(part.url, Instant::now());
             None
         }
         _ => None,
@@ -234,12 +234,15 @@ pub(crate) fn admit(
 
 /// A part is about to be stored: gives it the length that it must have, and lets requests for ranges within find it.
 pub(crate) fn keep(header: &mut ResponseHeader, received: Received, ctx: &mut Context) -> Result<()> {
+    let zone = ctx.zone();
     let Some(part) = &mut ctx.part else { return Ok(()) };
     if !header.headers.contains_key(CONTENT_LENGTH) {
         header.insert_header(CONTENT_LENGTH, received.range.length())?;
         part.owed = Some(received.range.length());
     }
-    ctx.plan.cache.parts.insert(part.url, Part::new(part.asked, received, &header.headers));
+    if let Some(zone) = zone {
+        zone.parts.insert(part.url, Part::new(part.asked, received, &header.headers));
+    }
     Ok(())
 }
 

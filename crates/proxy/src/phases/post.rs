@@ -18,12 +18,14 @@ use seawall_caching::{Response, Times, post};
 
 use crate::context::Context;
 use crate::phases::{invalidate, lookup, route, store};
+use crate::zone::Zone;
 
 /// The largest body that is copied, in bytes. What is POSTed for is seldom large, and it is held twice.
 const MAX_BODY: usize = 256 * 1024;
 
 /// A response on its way into the store.
 pub(crate) struct Copy {
+    zone: &'static Zone,
     key: CacheKey,
     meta: CacheMeta,
     body: BytesMut,
@@ -40,7 +42,7 @@ pub(crate) fn begin(session: &Session, response: &ResponseHeader, ctx: &mut Cont
     let authority = lookup::authority(session, ctx);
     let origin = Origin { scheme: ctx.scheme(), authority: &authority, path_and_query: target.as_bytes() };
     let Some(named) = invalidate::named(&ctx.plan, &ctx.host, &origin, &target) else { return };
-    let Some(policy) = &named.route.cache else { return };
+    let (Some(policy), Some(zone)) = (&named.route.cache, named.route.zone) else { return };
     // Selectors of the route would have to be read from a request that was no GET.
     if policy.key().has_selectors() {
         return;
@@ -49,11 +51,11 @@ pub(crate) fn begin(session: &Session, response: &ResponseHeader, ctx: &mut Cont
     let times = Times { requested: ctx.upstream.requested.unwrap_or(received), received };
     let answer = Response { status: response.status, headers: &response.headers };
     let Ok(admission) = post::decide(&head.headers, &answer, &origin, times, policy) else { return };
-    let epoch = ctx.plan.cache.store.epoch();
+    let epoch = zone.store.epoch();
     let path = route::split(&target).0;
     let Some(labels) = store::labels(&ctx.plan, &ctx.host, path, response) else { return };
     let meta = store::meta(response.clone(), admission, received, policy, Some(epoch), labels);
-    ctx.copy = Some(Box::new(Copy { key: named.key, meta, body: BytesMut::new(), complete: false }));
+    ctx.copy = Some(Box::new(Copy { zone, key: named.key, meta, body: BytesMut::new(), complete: false }));
 }
 
 /// A piece of the body passes.
@@ -72,14 +74,14 @@ pub(crate) fn piece(ctx: &mut Context, piece: Option<&Bytes>, end: bool) {
 /// The request is over: a whole body is stored.
 pub(crate) async fn finish(ctx: &mut Context) {
     let Some(copy) = ctx.copy.take().filter(|copy| copy.complete) else { return };
-    if let Err(error) = keep(ctx, *copy).await {
+    if let Err(error) = keep(*copy).await {
         log::debug!("request {}: its response was not stored for GET: {error}", ctx.id.as_str());
     }
 }
 
-async fn keep(ctx: &Context, copy: Copy) -> Result<()> {
+async fn keep(copy: Copy) -> Result<()> {
     let span = Span::inactive();
-    let mut fill = ctx.plan.cache.store.get_miss_handler(&copy.key, &copy.meta, &span.handle()).await?;
+    let mut fill = copy.zone.store.get_miss_handler(&copy.key, &copy.meta, &span.handle()).await?;
     fill.write_body(copy.body.freeze(), true).await?;
     fill.finish().await.map(|_| ())
 }

@@ -28,7 +28,7 @@ pub(crate) async fn route(session: &mut Session, ctx: &mut Context) -> Result<bo
     ctx.route = Some(Arc::clone(&route));
     if purge {
         allow_purge(ctx)?;
-        invalidate::purged(session, ctx);
+        invalidate::purged(session, ctx).await?;
         return Ok(false);
     }
     check_expectation(session, ctx)?;

@@ -225,7 +225,8 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
         }
     };
     let length = of_part.map(|part| part.range.length()).or_else(|| content_length(&header));
-    if length.is_some_and(|length| length > ctx.plan.cache.max_object as u64) {
+    let max_object = route.zone.map_or(0, |zone| zone.max_object) as u64;
+    if length.is_some_and(|length| length > max_object) {
         ctx.cache.stored = Stored::No("too-large");
         // A part says nothing of the size of others.
         let reason = of_part.map(|_| NoCacheReason::Custom("part-too-large"));
@@ -261,7 +262,9 @@ fn stands_in(session: &Session, answer: &Response<'_>, ctx: &Context) -> bool {
 fn learn_search(session: &Session, meta: &CacheMeta, ctx: &Context) {
     let Some(facts) = lookup::facts(meta).filter(|facts| !facts.search.is_exact()) else { return };
     let authority = lookup::authority(session, ctx);
-    ctx.plan.cache.search.learn(ctx.scheme(), &authority, ctx.target.as_bytes(), &facts.search);
+    if let Some(zone) = ctx.zone() {
+        zone.search.learn(ctx.scheme(), &authority, ctx.target.as_bytes(), &facts.search);
+    }
 }
 
 /// The path that the client asks for: operators purge what clients see, not what origins do.

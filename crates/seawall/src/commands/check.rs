@@ -8,7 +8,7 @@ use super::{Failure, print};
 use crate::cli::CheckArgs;
 use crate::load::Loaded;
 use crate::plan::site_name;
-use crate::settings::{RouteSettings, Settings};
+use crate::settings::{DEFAULT_ZONE, RouteSettings, Settings};
 
 /// Checks a file. Errors (and with `--strict` warnings) make it fail.
 pub(crate) fn run(args: &CheckArgs) -> Result<(), Failure> {
@@ -52,6 +52,13 @@ fn summary(settings: &Settings, file: &str) -> String {
     for disk in settings.cache.disk.iter() {
         let _ = writeln!(text, "  {} of {}", disk.size, disk.path.display());
     }
+    for zone in &settings.cache.zones {
+        let largest = zone.store(&settings.cache).max_object;
+        let _ = writeln!(text, "  zone {}: {} of memory, objects up to {largest}", zone.name, zone.memory);
+        for disk in zone.disk.iter() {
+            let _ = writeln!(text, "    {} of {}", disk.size, disk.path.display());
+        }
+    }
     let _ = writeln!(text, "upstreams");
     for (name, upstream) in &settings.upstreams {
         let what = match &upstream.files {
@@ -69,7 +76,12 @@ fn summary(settings: &Settings, file: &str) -> String {
             let compress = route.compress.as_deref().or(settings.compress.as_deref());
             let compressed = compress.is_some_and(|compress| compress.enabled) && route.upstream.is_some();
             let more = if compressed { ", compressed" } else { "" };
-            let _ = writeln!(text, "    {} -> {}{more}", route.label(), action(route));
+            let cached = route.cache.as_ref().is_some_and(|cache| cache.enabled);
+            let zone = match route.zone(site) {
+                name if cached && name != DEFAULT_ZONE => format!(" in the zone {name}"),
+                _ => String::new(),
+            };
+            let _ = writeln!(text, "    {} -> {}{zone}{more}", route.label(), action(route));
         }
     }
     text

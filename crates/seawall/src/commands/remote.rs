@@ -129,6 +129,7 @@ pub(crate) fn purge(args: &PurgeArgs) -> Result<(), Failure> {
         "hosts": args.hosts,
         "everything": args.everything,
         "soft": soft,
+        "zone": args.zone,
     });
     let value = call(&args.remote, Method::POST, "/v1/purge", Some(&body))?;
     show(&args.remote, &value, |value| {

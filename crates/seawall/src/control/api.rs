@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
 use seawall_admin::{Control, Fault, MAX_PURGED, Order, Purge, Readiness, Reply};
-use seawall_proxy::{Purge as Name, Purged, UpstreamKind};
+use seawall_proxy::{Purge as Name, Purged, UpstreamKind, Zone};
 use seawall_telemetry::{LogLevel, LogSettings, process_log};
 use seawall_upstream::{Override, Pool};
 use serde_json::{Value, json};
@@ -94,8 +94,10 @@ impl Control for NodeControl {
     }
 
     fn cache(&self) -> Reply {
-        let stats = self.0.engine().store.stats();
-        Ok(json!({ "tiers": [{
+        let memory = |zone: &Zone| {
+            let stats = zone.store.stats();
+            json!({
+            "zone": zone.name,
             "tier": "memory",
             "objects": stats.objects,
             "bytes": stats.bytes,
@@ -108,7 +110,10 @@ impl Control for NodeControl {
             "fills_in_flight": stats.fills_in_flight,
             "purged": stats.purged_objects,
             "expired": stats.expired_objects,
-        }] }))
+            })
+        };
+        let zones = self.0.engine().zones.iter();
+        Ok(json!({ "tiers": zones.map(|zone| memory(zone)).collect::<Vec<_>>() }))
     }
 
     async fn purge(&self, purge: Purge) -> Reply {
@@ -122,7 +127,7 @@ impl Control for NodeControl {
         let mut done = Vec::with_capacity(purge.len());
         for name in names(&purge) {
             let soft = purge.soft.unwrap_or_else(|| name.is_soft_by_default());
-            match plan.purge(name, soft).await {
+            match plan.purge(name, soft, purge.zone.as_deref()).await {
                 Ok(found) => {
                     let mut one = json!({ "by": name.by(), "name": text(name), "soft": soft });
                     if let Some(found) = found {

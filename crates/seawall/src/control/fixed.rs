@@ -3,10 +3,12 @@
 use seawall_listen::ListenerSettings;
 use serde_json::Value;
 
-use crate::settings::Settings;
+use crate::settings::{Settings, ZoneSettings};
 
 /// Keys of `cache` and `server` that do change with a reload; every other is one of the start.
 const LIVE_CACHE: [&str; 2] = ["purge", "collapse"];
+/// What is compared one by one.
+const ZONES: &str = "zones";
 const LIVE_SERVER: [&str; 4] = ["watch", "shutdown_delay", "shutdown_timeout", "upgrade_timeout"];
 
 /// At the end of those that even an upgrade does not change: they are of a socket that it keeps.
@@ -28,7 +30,8 @@ pub(super) fn waiting(first: &Settings, new: &Settings) -> Vec<String> {
     if token(first) != token(new) {
         waiting.push("admin.token".into());
     }
-    differ("cache", &first.cache, &new.cache, &LIVE_CACHE, &mut waiting);
+    differ("cache", &first.cache, &new.cache, &[LIVE_CACHE[0], LIVE_CACHE[1], ZONES], &mut waiting);
+    zones(&first.cache.zones, &new.cache.zones, &mut waiting);
     if first.cache.collapse.fetch != new.cache.collapse.fetch {
         waiting.push("cache.collapse.fetch".into());
     }
@@ -49,6 +52,21 @@ fn differ<T: serde::Serialize>(at: &str, first: &T, new: &T, live: &[&str], wait
         }
         _ if first != new => waiting.push(at.into()),
         _ => {}
+    }
+}
+
+fn zones(first: &[ZoneSettings], new: &[ZoneSettings], waiting: &mut Vec<String>) {
+    for zone in first {
+        match new.iter().find(|now| now.name == zone.name) {
+            Some(now) => differ(&format!("cache.zones: {}", zone.name), zone, now, &[], waiting),
+            None => waiting.push(format!("cache.zones: {} (gone from the file, still there)", zone.name)),
+        }
+    }
+    for zone in new.iter().filter(|now| first.iter().all(|known| known.name != now.name)) {
+        waiting.push(format!(
+            "cache.zones: {} (new in the file, not there yet; its routes use the zone default)",
+            zone.name
+        ));
     }
 }
 
@@ -120,6 +138,10 @@ mod tests {
                 "{ listeners: [{ address: ':80' }], cache: { collapse: { fetch: 1s } } }",
                 vec!["cache.collapse.fetch"],
             ),
+            (
+                "{ listeners: [{ address: ':80' }], cache: { zones: [{ name: a, memory: 2MiB }] } }",
+                vec!["cache.zones: a (new"],
+            ),
             ("{ listeners: [{ address: ':80' }], server: { threads: 3 } }", vec!["server.threads"]),
             ("{ listeners: [{ address: ':80' }], metrics: { listen: '127.0.0.1:9' } }", vec!["metrics"]),
             (
@@ -132,6 +154,29 @@ mod tests {
             let found = waiting(&first, &new);
             assert_eq!(found.len(), named.len(), "{yaml}: {found:?}");
             assert!(found.iter().zip(named).all(|(found, part)| found.contains(part)), "{yaml}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn zones_are_compared_by_their_names() {
+        let with = |zones: &str| settings(&format!("cache: {{ zones: [{zones}] }}"));
+        let first = with("{ name: a, memory: 1MiB }, { name: b, memory: 1MiB }");
+        for (zones, named) in [
+            ("{ name: b, memory: 1MiB }, { name: a, memory: 1MiB }", &[][..]),
+            ("{ name: a, memory: 2MiB }, { name: b, memory: 1MiB }", &["cache.zones: a.memory"]),
+            (
+                "{ name: a, memory: 1MiB, max_fills: 1 }, { name: b, memory: 1MiB }",
+                &["cache.zones: a.max_fills"],
+            ),
+            (
+                "{ name: a, memory: 1MiB }, { name: c, memory: 1MiB }",
+                &[
+                    "cache.zones: b (gone from the file, still there)",
+                    "cache.zones: c (new in the file, not there yet; its routes use the zone default)",
+                ],
+            ),
+        ] {
+            assert_eq!(waiting(&first, &with(zones)), named, "{zones}");
         }
     }
 

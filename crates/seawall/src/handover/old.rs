@@ -115,7 +115,7 @@ impl Node {
             other => return Err(unexpected(&other)),
         };
         // The new process opens the cache after this, and is to find what is hot now.
-        self.engine().store.seal();
+        self.engine().seal();
         self.send_sockets(channel).map_err(|error| format!("the sockets did not reach it: {error}"))?;
         tell(channel, &Message::State { tickets: self.tickets.export() })?;
         let instance = match hear("its preparations")? {

@@ -69,6 +69,15 @@ impl DiskSettings {
         self.segment.map_or(share, ByteSize::bytes)
     }
 
+    /// Whether both are on one folder, or one inside the other.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let place = |disk: &Self| disk.path.canonicalize().unwrap_or_else(|_| disk.path.clone());
+        let (mine, theirs) = (place(self), place(other));
+        let named = !mine.as_os_str().is_empty() && !theirs.as_os_str().is_empty();
+        named && (mine.starts_with(&theirs) || theirs.starts_with(&mine))
+    }
+
     pub(crate) fn config(&self, _: &StoreSettings) -> Config {
         Config {
             size: self.size.bytes(),
@@ -157,11 +166,9 @@ fn is_named(folder: &FilePath) -> bool {
 
 /// Two disks on one folder, or one inside the other.
 pub(super) fn check_apart(disks: &[DiskSettings], at: &Path, out: &mut Diagnostics) {
-    let place = |disk: &DiskSettings| disk.path.canonicalize().unwrap_or_else(|_| disk.path.clone());
     for (i, disk) in disks.iter().enumerate() {
         for other in &disks[..i] {
-            let (mine, theirs) = (place(disk), place(other));
-            if !mine.as_os_str().is_empty() && (mine.starts_with(&theirs) || theirs.starts_with(&mine)) {
+            if disk.overlaps(other) {
                 out.error(
                     &at.index(i).key("path"),
                     format!("`{}` is used by another disk", disk.path.display()),

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use super::family::{Described, Families, Number as _, Spec, Specs};
 use super::samples::{ByCause, DiskSample, StoreSource};
 
-const DISK: [&str; 1] = ["disk"];
+const DISK: [&str; 2] = ["zone", "disk"];
 
 struct Column {
-    spec: Spec<1>,
+    spec: Spec<2>,
     read: fn(&DiskSample) -> f64,
 }
 
@@ -46,7 +46,7 @@ static COLUMNS: [Column; 14] = [
 ];
 
 struct Causes {
-    spec: Spec<2>,
+    spec: Spec<3>,
     read: fn(&DiskSample) -> &ByCause,
 }
 
@@ -55,7 +55,7 @@ static CAUSES: [Causes; 2] = [
         spec: Spec::counter(
             "seawall_disk_reads_total",
             "Reads: from the page cache at once, after waiting, or refused because too many waited.",
-            ["disk", "how"],
+            ["zone", "disk", "how"],
         ),
         read: |disk| &disk.reads,
     },
@@ -63,7 +63,7 @@ static CAUSES: [Causes; 2] = [
         spec: Spec::counter(
             "seawall_disk_errors_total",
             "Reads and writes that failed, and content that was damaged.",
-            ["disk", "kind"],
+            ["zone", "disk", "kind"],
         ),
         read: |disk| &disk.errors,
     },
@@ -82,14 +82,14 @@ pub(super) fn read(source: &dyn StoreSource, out: &mut Families) {
     for Column { spec, read } in &COLUMNS {
         let mut family = out.family(spec);
         for (path, disk) in &disks {
-            family.sample([path], read(disk));
+            family.sample([disk.zone.as_str(), path], read(disk));
         }
     }
     for Causes { spec, read } in &CAUSES {
         let mut family = out.family(spec);
         for (path, disk) in &disks {
             for (cause, count) in read(disk) {
-                family.sample([path.as_str(), *cause], *count);
+                family.sample([disk.zone.as_str(), path, *cause], *count);
             }
         }
     }

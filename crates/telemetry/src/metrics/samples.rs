@@ -70,9 +70,11 @@ pub trait PoolSource: Send + Sync {
 /// A count by one of a fixed list of causes.
 pub type ByCause = Vec<(&'static str, u64)>;
 
-/// The state of one tier of the cache store. Counts run since the start.
+/// The state of one tier of a zone's store. Counts run since the start.
 #[derive(Debug, Clone, Default)]
 pub struct StoreSample {
+    /// The zone of the cache.
+    pub zone: String,
     /// The tier, such as `memory`.
     pub tier: &'static str,
     /// Objects stored now.
@@ -113,9 +115,11 @@ pub struct StoreSample {
     pub remembered_purges: u64,
 }
 
-/// The state of the index of parts.
-#[derive(Debug, Clone, Copy, Default)]
+/// The state of a zone's index of parts.
+#[derive(Debug, Clone, Default)]
 pub struct PartsSample {
+    /// The zone of the cache.
+    pub zone: String,
     /// Entries now.
     pub entries: u64,
     /// The most there can be.
@@ -138,6 +142,8 @@ pub struct RefreshSample {
 /// The state of one disk of the cache store. Counts run since the start.
 #[derive(Debug, Clone, Default)]
 pub struct DiskSample {
+    /// The zone of the cache.
+    pub zone: String,
     /// Its folder, from the configuration.
     pub path: String,
     /// 0: used, 1: only read, 2: not used.
@@ -176,10 +182,10 @@ pub struct DiskSample {
 
 /// Where a scrape finds the cache store.
 pub trait StoreSource: Send + Sync {
-    /// Every tier now.
+    /// Every tier of every zone now.
     fn tiers(&self) -> Vec<StoreSample>;
-    /// The index of the parts that are stored.
-    fn parts(&self) -> PartsSample;
+    /// Each zone's index of the parts that are stored.
+    fn parts(&self) -> Vec<PartsSample>;
     /// The refreshes in the background.
     fn refreshes(&self) -> RefreshSample {
         RefreshSample::default()

@@ -7,8 +7,8 @@ use parking_lot::RwLock;
 
 use super::family::{Described, Families, Number as _, Spec, Specs};
 use super::samples::{
-    ByCause, CertificateSample, CertificateSource, NameSample, PoolSample, PoolSource, ServerSample,
-    StoreSample, StoreSource, unix_seconds,
+    ByCause, CertificateSample, CertificateSource, NameSample, PartsSample, PoolSample, PoolSource,
+    ServerSample, StoreSample, StoreSource, unix_seconds,
 };
 use crate::access_log::AccessLog;
 
@@ -126,9 +126,9 @@ static RESOLVED_AT: Spec<2> = Spec::gauge(
     NAME,
 );
 
-const TIER: [&str; 1] = ["tier"];
+const TIER: [&str; 2] = ["zone", "tier"];
 
-static TIERS: [Column<StoreSample, 1>; 15] = [
+static TIERS: [Column<StoreSample, 2>; 15] = [
     Column::new(Spec::gauge("seawall_cache_objects", "Objects stored.", TIER), |tier| tier.objects.real()),
     Column::new(Spec::gauge("seawall_cache_bytes", "Bytes used, bookkeeping included.", TIER), |tier| {
         tier.bytes.real()
@@ -191,33 +191,55 @@ static TIERS: [Column<StoreSample, 1>; 15] = [
         |tier| tier.remembered_purges.real(),
     ),
 ];
-static TIER_CAUSES: [Causes<StoreSample, 2>; 3] = [
+static TIER_CAUSES: [Causes<StoreSample, 3>; 3] = [
     Causes {
-        spec: Spec::counter("seawall_cache_evictions_total", "Objects pushed out.", ["tier", "queue"]),
+        spec: Spec::counter(
+            "seawall_cache_evictions_total",
+            "Objects pushed out.",
+            ["zone", "tier", "queue"],
+        ),
         read: |tier| &tier.evictions,
     },
     Causes {
-        spec: Spec::counter("seawall_cache_rejected_total", "Objects not taken.", ["tier", "reason"]),
+        spec: Spec::counter("seawall_cache_rejected_total", "Objects not taken.", ["zone", "tier", "reason"]),
         read: |tier| &tier.rejected,
     },
     Causes {
-        spec: Spec::counter("seawall_cache_purges_total", "Objects removed on demand.", ["tier", "kind"]),
+        spec: Spec::counter(
+            "seawall_cache_purges_total",
+            "Objects removed on demand.",
+            ["zone", "tier", "kind"],
+        ),
         read: |tier| &tier.purges,
     },
 ];
 
-static PARTS: Spec<0> = Spec::gauge(
-    "seawall_cache_indexed_parts",
-    "Stored parts whose bytes are known, and objects known to have none.",
-    [],
-);
-static PARTS_CAPACITY: Spec<0> =
-    Spec::gauge("seawall_cache_indexed_parts_capacity", "The most parts whose bytes can be known.", []);
-static PARTS_EVICTED: Spec<0> = Spec::counter(
-    "seawall_cache_indexed_parts_evicted_total",
-    "Parts forgotten to make room for others; they are found by their own range only.",
-    [],
-);
+static PARTS: [Column<PartsSample, 1>; 3] = [
+    Column::new(
+        Spec::gauge(
+            "seawall_cache_indexed_parts",
+            "Stored parts whose bytes are known, and objects known to have none.",
+            ["zone"],
+        ),
+        |parts| parts.entries.real(),
+    ),
+    Column::new(
+        Spec::gauge(
+            "seawall_cache_indexed_parts_capacity",
+            "The most parts whose bytes can be known.",
+            ["zone"],
+        ),
+        |parts| parts.capacity.real(),
+    ),
+    Column::new(
+        Spec::counter(
+            "seawall_cache_indexed_parts_evicted_total",
+            "Parts forgotten to make room for others; they are found by their own range only.",
+            ["zone"],
+        ),
+        |parts| parts.evicted.real(),
+    ),
+];
 
 static CERTIFICATES: [Column<CertificateSample, 1>; 2] = [
     Column::new(
@@ -259,7 +281,7 @@ pub(super) fn specs() -> Specs {
     specs.extend(
         [&LINES, &DROPPED, &WRITE_ERRORS, &REOPEN_FAILURES, &BUFFERED].map(|spec| spec as &dyn Described),
     );
-    specs.extend([&PARTS, &PARTS_CAPACITY, &PARTS_EVICTED].map(|spec| spec as &dyn Described));
+    specs.extend(PARTS.iter().map(|column| &column.spec as &dyn Described));
     specs.extend(POOLS.iter().map(|column| &column.spec as &dyn Described));
     specs.extend(SERVERS.iter().map(|column| &column.spec as &dyn Described));
     specs.extend(NAMES.iter().map(|column| &column.spec as &dyn Described));
@@ -342,13 +364,10 @@ fn read_pools(source: &dyn PoolSource, out: &mut Families) {
 }
 
 fn read_store(source: &dyn StoreSource, out: &mut Families) {
-    let tiers = unique(source.tiers(), |tier| [tier.tier.to_owned()]);
+    let tiers = unique(source.tiers(), |tier| [tier.zone.clone(), tier.tier.to_owned()]);
     table(&tiers, &TIERS, out);
     for causes in &TIER_CAUSES {
         by_cause(&tiers, causes, out);
     }
-    let parts = source.parts();
-    out.single(&PARTS, parts.entries);
-    out.single(&PARTS_CAPACITY, parts.capacity);
-    out.single(&PARTS_EVICTED, parts.evicted);
+    table(&unique(source.parts(), |parts| [parts.zone.clone()]), &PARTS, out);
 }

@@ -8,16 +8,17 @@ use seawall_config::units::Span;
 use seawall_proxy::RoutePlan;
 
 use super::asked::Asked;
+use crate::settings::DEFAULT_ZONE;
 
-/// Tells the rule; returns the target as it is forwarded, which the rule may change.
+/// Tells the rule, which comes with the name of its zone; returns the target as it is forwarded, which the rule may change.
 pub(super) fn describe(
     text: &mut String,
     route: &RoutePlan,
-    rule: Option<&RouteCacheSettings>,
+    rule: Option<(&RouteCacheSettings, &str)>,
     asked: &Asked,
     target: String,
 ) -> String {
-    let (Some(policy), Some(rule)) = (&route.cache, rule) else {
+    let (Some(policy), Some((rule, zone))) = (&route.cache, rule) else {
         text.push_str("cache     off on this route\n");
         return target;
     };
@@ -54,6 +55,9 @@ pub(super) fn describe(
         SetCookie::Store => "stored with its Set-Cookie",
     };
     let _ = writeln!(text, "          {cookies}");
+    if zone != DEFAULT_ZONE {
+        let _ = writeln!(text, "          kept in the zone {zone}");
+    }
     keyed
 }
 

@@ -19,7 +19,7 @@ use crate::cli::ExplainArgs;
 use crate::load::Loaded;
 use crate::plan;
 use crate::server::new_metrics;
-use crate::settings::{RouteSettings, Settings};
+use crate::settings::{RouteSettings, Settings, SiteSettings};
 
 /// The router over all sites.
 type Routes = Router<SitePlan, Arc<RoutePlan>>;
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let forwarding = Forwarding::new(&settings.forwarding).map_err(Failure::sentence)?;
     let metrics = Arc::new(new_metrics());
     let upstreams = plan::upstreams(settings, &metrics).map_err(Failure::sentence)?;
-    let router = plan::router(settings, &upstreams, &metrics, &Limits::new(&settings.limits))
+    let router = plan::router(settings, &upstreams, &metrics, &Limits::new(&settings.limits), &[])
         .map_err(Failure::sentence)?;
     let text = match Asked::parse(args, &forwarding)? {
         Ok(request) => explain(&request, &router, settings),
@@ -77,7 +77,7 @@ fn explain(request: &Asked, router: &Routes, settings: &Settings) -> String {
                 let _ = writeln!(text, "capture   {name} = {value}");
             }
             let of_site = settings.sites.get(found.site_index);
-            let written = of_site.and_then(|site| site.routes.get(found.route_index));
+            let written = of_site.and_then(|site| Some((site, site.routes.get(found.route_index)?)));
             if request.is_purge() {
                 purge(&mut text, request, settings);
             } else {
@@ -108,7 +108,7 @@ fn purge(text: &mut String, request: &Asked, settings: &Settings) {
 fn describe(
     text: &mut String,
     route: &RoutePlan,
-    written: Option<&RouteSettings>,
+    written: Option<(&SiteSettings, &RouteSettings)>,
     request: &Asked,
     captures: &Captures,
 ) {
@@ -139,7 +139,7 @@ fn describe(
                 }
                 let _ = writeln!(text, "rewritten {target}");
             }
-            let rule = written.and_then(|route| route.cache.as_deref());
+            let rule = written.and_then(|(site, route)| Some((route.cache.as_deref()?, route.zone(site))));
             // The cache first: what is keyed is what is forwarded and hashed.
             let mut kept = String::new();
             let target = cache::describe(&mut kept, route, rule, request, target);

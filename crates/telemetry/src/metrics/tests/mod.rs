@@ -224,6 +224,7 @@ impl PoolSource for Everything {
 impl StoreSource for Everything {
     fn tiers(&self) -> Vec<StoreSample> {
         vec![StoreSample {
+            zone: "default".to_owned(),
             tier: "memory",
             objects: 3,
             capacity_bytes: 1 << 40,
@@ -236,8 +237,8 @@ impl StoreSource for Everything {
             ..StoreSample::default()
         }]
     }
-    fn parts(&self) -> PartsSample {
-        PartsSample { entries: 7, capacity: 16, evicted: 2 }
+    fn parts(&self) -> Vec<PartsSample> {
+        vec![PartsSample { zone: "default".to_owned(), entries: 7, capacity: 16, evicted: 2 }]
     }
 
     fn refreshes(&self) -> RefreshSample {
@@ -246,6 +247,7 @@ impl StoreSource for Everything {
 
     fn disks(&self) -> Vec<DiskSample> {
         vec![DiskSample {
+            zone: "default".to_owned(),
             path: "/var/cache".to_owned(),
             state: 1,
             recovered: 0.5,
@@ -322,15 +324,15 @@ fn sources_are_asked_at_a_scrape() {
         ("upstream_full_total{upstream=\"app\"}", 3.0),
         ("upstream_dns_lookups_total{upstream=\"app\",name=\"app.internal\"}", 4.0),
         ("upstream_dns_addresses_left_out{upstream=\"app\",name=\"app.internal\"}", 5.0),
-        ("cache_streamed_hits_total{tier=\"memory\"}", 2.0),
-        ("cache_evicted_bytes_total{tier=\"memory\"}", 4096.0),
+        ("cache_streamed_hits_total{zone=\"default\",tier=\"memory\"}", 2.0),
+        ("cache_evicted_bytes_total{zone=\"default\",tier=\"memory\"}", 4096.0),
         ("upstream_dns_addresses{upstream=\"app\",name=\"app.internal\"}", 2.0),
         ("upstream_dns_last_success_timestamp_seconds{upstream=\"app\",name=\"app.internal\"}", 5.0),
-        ("cache_objects{tier=\"memory\"}", 3.0),
-        ("cache_capacity_bytes{tier=\"memory\"}", (1u64 << 40) as f64),
-        ("cache_evictions_total{tier=\"memory\",queue=\"main\"}", 2.0),
-        ("cache_rejected_total{tier=\"memory\",reason=\"too_large\"}", 4.0),
-        ("cache_purges_total{tier=\"memory\",kind=\"hard\"}", 5.0),
+        ("cache_objects{zone=\"default\",tier=\"memory\"}", 3.0),
+        ("cache_capacity_bytes{zone=\"default\",tier=\"memory\"}", (1u64 << 40) as f64),
+        ("cache_evictions_total{zone=\"default\",tier=\"memory\",queue=\"main\"}", 2.0),
+        ("cache_rejected_total{zone=\"default\",tier=\"memory\",reason=\"too_large\"}", 4.0),
+        ("cache_purges_total{zone=\"default\",tier=\"memory\",kind=\"hard\"}", 5.0),
         ("tls_certificate_not_after_timestamp_seconds{certificate=\"example.com.pem\"}", -1.0),
         ("tls_certificate_stale{certificate=\"example.com.pem\"}", 1.0),
         ("access_log_dropped_lines_total", 0.0),
