@@ -299,7 +299,10 @@ impl Engine {
         std::thread::scope(|scope| {
             let (first, others) = (self.zones.first(), self.zones.iter().skip(1));
             for zone in others {
-                scope.spawn(move || work(zone));
+                let started = std::thread::Builder::new().spawn_scoped(scope, move || work(zone));
+                if started.is_err() {
+                    work(zone);
+                }
             }
             first.into_iter().for_each(|zone| work(zone));
         });
