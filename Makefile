@@ -107,6 +107,11 @@ bench-disk: build ## hits from disk beside nginx: CPU, latency, cold reads, rest
 	@deploy/setup.sh bench
 	python3 benchmarks/disk.py --seawall target/release/seawall
 
+.PHONY: bench-instructions
+bench-instructions: build ## instructions and system calls per request beside nginx, for a busy machine
+	@deploy/setup.sh bench
+	python3 benchmarks/instructions.py --seawall target/release/seawall
+
 .PHONY: hit-ratio
 hit-ratio: setup ## hit ratios of the store beside other algorithms, on made traces
 	cargo build --locked --workspace --bin seawall-simulator \

@@ -84,7 +84,7 @@ case "${1:-}" in
     stop_services nginx varnish squid trafficserver apache2 haproxy
     ;;
   bench)
-    packages nginx-light haproxy varnish nghttp2-client wrk python3 python3-venv curl
+    packages nginx-light haproxy varnish nghttp2-client wrk python3 python3-venv curl valgrind strace
     stop_services nginx haproxy varnish
     ;;
   *)
