@@ -68,6 +68,11 @@ pub(crate) enum Sealed {
 /// Bytes kept in memory of a fill that goes into a file, beside those not written yet.
 pub(crate) const SPILL_WINDOW: u64 = 256 << 10;
 
+/// From so many readers on a fill that goes into a file hands out copies of its window, each of this size at most: who does
+/// not take a reference keeps a whole network buffer, or the window, in memory.
+const CROWD: usize = 16;
+const PIECE: u64 = 32 << 10;
+
 /// What a read of a fill found.
 #[derive(Debug)]
 pub(crate) enum Read {
@@ -356,6 +361,10 @@ impl Fill {
                 _ => return Read::TooLate,
             },
             Content::Spilled { window, spill, .. } => match window.front() {
+                Some((start, _)) if *start <= at && self.readers() > CROWD => {
+                    let piece = gather(window, at, limit.min(at.saturating_add(PIECE)));
+                    piece.map(|piece| Bytes::copy_from_slice(&piece))
+                }
                 Some((start, _)) if *start <= at => gather(window, at, limit),
                 _ if at < spill.written() => return Read::InFile(Arc::clone(spill)),
                 None if at >= self.progress().len => None,

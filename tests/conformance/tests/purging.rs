@@ -127,6 +127,7 @@ fn key_in(text: &str) -> Option<String> {
 fn a_key_names_all_of_one_object() {
     let origin = Origin::h1(|request: &Request| {
         let language = request.header("accept-language").unwrap_or("none").to_owned();
+        // The body is the path, and then the language.
         answer(request).header("vary", "accept-language").body(language)
     });
     for disk in ["", DISK] {
@@ -135,7 +136,7 @@ fn a_key_names_all_of_one_object() {
         let ask_all = || {
             wanted.map(|(path, language)| {
                 let response = get(seawall.addr(0), "a.example", path, &[("accept-language", language)]);
-                assert_eq!(response.body, language.as_bytes());
+                assert_eq!(response.body, format!("{path}{language}").as_bytes());
                 status(&response).to_owned()
             })
         };

@@ -50,6 +50,8 @@ pub(crate) fn outcome(ctx: &Context, error: Option<&Error>) -> Option<&'static s
     match error {
         _ if !ctx.client_left.load(Relaxed) => None,
         _ if ctx.fill_stopped => Some("stopped"),
+        // The store finds that out, too, of what it has just given up.
+        Some(error) if *error.etype() == seawall_store::FILL_ABANDONED => Some("stopped"),
         Some(_) => Some("failed"),
         None => Some("finished"),
     }

@@ -3,11 +3,13 @@
 //! What the page cache has is read chunk by chunk into one buffer: larger reads save calls, but each byte is touched three
 //! times (read, checked, sent), and a chunk is what stays in the processor's cache meanwhile.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 
 use super::Disk;
 use super::index::Place;
@@ -114,6 +116,35 @@ pub(crate) struct Chunks {
     checked: Option<u64>,
     /// What to forget when the body turns out to be damaged.
     entry: Option<(u128, Place)>,
+    /// Chunks that others of the same fill have read.
+    shared: Option<Arc<Recent>>,
+}
+
+/// The most that is handed out at a time of what many read at once, in bytes: whoever does not take it holds it.
+const PIECE: usize = 32 << 10;
+/// Chunks kept for all readers of a fill.
+const RECENT: usize = 8;
+
+/// The latest chunks, checked, that readers of one fill have read from its file.
+#[derive(Debug, Default)]
+pub(super) struct Recent(Mutex<VecDeque<(u64, Bytes)>>);
+
+impl Recent {
+    /// Chunk `index`, if it is here in that length: the last one of a fill grows.
+    fn find(&self, index: u64, len: usize) -> Option<Bytes> {
+        let chunks = self.0.lock();
+        let found = chunks.iter().find(|(number, chunk)| *number == index && chunk.len() == len);
+        found.map(|(_, chunk)| chunk.clone())
+    }
+
+    fn add(&self, index: u64, chunk: &Bytes) {
+        let mut chunks = self.0.lock();
+        chunks.retain(|(number, _)| *number != index);
+        if chunks.len() >= RECENT {
+            chunks.pop_front();
+        }
+        chunks.push_back((index, chunk.clone()));
+    }
 }
 
 impl Chunks {
@@ -126,7 +157,13 @@ impl Chunks {
         held: Option<Bytes>,
         entry: Option<(u128, Place)>,
     ) -> Self {
-        Self { disk, file, base, seq, held: held.map(|bytes| (0, bytes)), checked: None, entry }
+        let held = held.map(|bytes| (0, bytes));
+        Self { disk, file, base, seq, held, checked: None, entry, shared: None }
+    }
+
+    /// The body of a fill that many read at once: they share what they have read, and keep little of it.
+    pub(super) fn shared(disk: Arc<Disk>, file: Arc<dyn Handle>, seq: u64, recent: Arc<Recent>) -> Self {
+        Self { shared: Some(recent), ..Self::new(disk, file, 0, seq, None, None) }
     }
 
     /// Bytes from `at` to the end of their chunk, or to `limit`. `body_len` is how long the body is, as far as it
@@ -154,7 +191,14 @@ impl Chunks {
         };
         let from = usize::try_from(at % CHUNK).unwrap_or(usize::MAX).min(chunk.len());
         let to = usize::try_from(limit - index * CHUNK).unwrap_or(usize::MAX).min(chunk.len());
-        Ok((from < to).then(|| chunk.slice(from..to)))
+        if from >= to {
+            return Ok(None);
+        }
+        Ok(Some(match &self.shared {
+            None => chunk.slice(from..to),
+            // A copy: the rest of the chunk goes with the others who have it.
+            Some(_) => Bytes::copy_from_slice(&chunk[from..to.min(from + PIECE)]),
+        }))
     }
 
     fn give_up(&self, error: &ReadError) {
@@ -169,6 +213,9 @@ impl Chunks {
     /// Chunk `index`, checked.
     async fn chunk(&mut self, index: u64, limit: u64, body_len: u64) -> Result<Bytes, ReadError> {
         let len = chunk_len(body_len, index);
+        if let Some(chunk) = self.shared.as_ref().and_then(|recent| recent.find(index, len)) {
+            return Ok(chunk);
+        }
         let stored = len + 4;
         if self.slice(index, stored).is_none() {
             self.load(index, limit, body_len).await?;
@@ -186,7 +233,12 @@ impl Chunks {
             }
             self.checked = Some(index);
         }
-        Ok(bytes.slice(..len))
+        let chunk = bytes.slice(..len);
+        if let Some(recent) = &self.shared {
+            recent.add(index, &chunk);
+            self.held = None;
+        }
+        Ok(chunk)
     }
 
     /// `stored` bytes of chunk `index`, if they are at hand.
@@ -211,7 +263,8 @@ impl Chunks {
             Ok(bytes) => bytes,
             Err(mut buffer) => {
                 // Nothing behind what was asked for.
-                let count = if reads_on { (last.saturating_sub(index) + 1).min(AHEAD) } else { 1 };
+                let ahead = reads_on && self.shared.is_none();
+                let count = if ahead { (last.saturating_sub(index) + 1).min(AHEAD) } else { 1 };
                 let stored = (index..index + count).map(|i| chunk_len(body_len, i) + 4).sum();
                 buffer.resize(stored, 0);
                 self.disk.read_waiting(&self.file, offset, buffer, true).await?

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::Disk;
 use super::io::{Handle, Mode, write_all};
-use super::reading::Chunks;
+use super::reading::{Chunks, Recent};
 use super::record::{CHUNK, push_chunk, stored_len};
 use super::stats::count;
 use super::writer::Job;
@@ -48,6 +48,8 @@ pub(crate) struct Spill {
     charged: AtomicU64,
     /// The file is an object's now.
     kept: AtomicBool,
+    /// What readers of the file have read lately.
+    recent: Arc<Recent>,
 }
 
 impl Spill {
@@ -58,7 +60,7 @@ impl Spill {
 
     /// A reader of what is in the file.
     pub(crate) fn reader(&self) -> Chunks {
-        Chunks::new(Arc::clone(&self.disk), Arc::clone(&self.file), 0, self.seq, None, None)
+        Chunks::shared(Arc::clone(&self.disk), Arc::clone(&self.file), self.seq, Arc::clone(&self.recent))
     }
 
     pub(crate) fn disk(&self) -> &Arc<Disk> {
@@ -140,6 +142,7 @@ impl Disk {
             written: AtomicU64::new(0),
             charged: AtomicU64::new(grant),
             kept: AtomicBool::new(false),
+            recent: Arc::default(),
         });
         Ok(SpillWriter { spill, buffer: Vec::new(), sent: 0, running: None })
     }
