@@ -231,7 +231,9 @@ pub(crate) fn serve_stale(session: &Session, ctx: &mut Context, error: Option<&E
         }),
     };
     if serve {
-        refresh::served_stale(session, ctx);
+        if error.is_none() {
+            refresh::served_stale(session, ctx);
+        }
         ctx.cache.result = CacheResult::Stale;
     }
     serve
