@@ -87,9 +87,9 @@ lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencie
 
 .PHONY: docs
 docs: ## write docs/reference.md, docs/metrics.md and docs/seawall.schema.json from what the program has
-	cargo run --locked -q -p seawall -- reference > docs/reference.md
-	cargo run --locked -q -p seawall -- reference metrics > docs/metrics.md
-	cargo run --locked -q -p seawall -- schema > docs/seawall.schema.json
+	cargo run --locked -q --workspace --bin seawall -- reference > docs/reference.md
+	cargo run --locked -q --workspace --bin seawall -- reference metrics > docs/metrics.md
+	cargo run --locked -q --workspace --bin seawall -- schema > docs/seawall.schema.json
 
 .PHONY: bench-compress
 bench-compress: build ## CPU per hit of a compressed variant, and per response compressed
