@@ -224,6 +224,6 @@ fn settings_of_zones_that_wait_are_named() {
         control(&seawall, &["explain", "http://calm.example/", "-c", &file]).stdout
     };
     assert!(explained.contains("kept in the zone quiet"), "{explained}");
-    let cache = get(&seawall.metrics_addr(), "metrics", "/metrics", &[]).text();
+    let cache = get(seawall.metrics_addr(), "metrics", "/metrics", &[]).text();
     assert!(cache.contains("seawall_cache_indexed_parts{zone=\"quiet\"}"), "the index of parts has a zone");
 }
