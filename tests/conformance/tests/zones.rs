@@ -160,6 +160,15 @@ fn what_is_purged_does_not_come_back_with_its_zone() {
     }
 }
 
+/// Waits until what was on the disks at the start is found again.
+fn both_are_read(seawall: &Seawall) {
+    eventually(DEADLINE, "both disks to be read", || {
+        let metrics = seawall.metrics();
+        let read = |zone| metrics.get("seawall_disk_recovered_ratio", &[("zone", zone)]);
+        if read("default") + read("quiet") >= 2.0 { Ok(()) } else { Err("not yet".to_owned()) }
+    });
+}
+
 #[test]
 fn each_zone_finds_what_is_on_its_disk_after_a_restart() {
     let origin = Origin::h1(answer);
@@ -172,11 +181,7 @@ fn each_zone_finds_what_is_on_its_disk_after_a_restart() {
     }
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         seawall = seawall.restart(signal);
-        eventually(DEADLINE, "both disks to be read", || {
-            let metrics = seawall.metrics();
-            let read = |zone| metrics.get("seawall_disk_recovered_ratio", &[("zone", zone)]);
-            if read("default") + read("quiet") >= 2.0 { Ok(()) } else { Err("not yet".to_owned()) }
-        });
+        both_are_read(&seawall);
         assert_eq!([CALM, BUSY].map(|host| is_hit(&seawall, host, "/10/a")), [true, true], "after {signal}");
     }
     assert_eq!(origin.count(), 2);
@@ -184,6 +189,36 @@ fn each_zone_finds_what_is_on_its_disk_after_a_restart() {
         let folder = seawall.folder().join(folder);
         assert!(folder.is_dir(), "{}", folder.display());
     }
+}
+
+/// A reload only names a new zone, whose routes use the default one until it is there.
+#[test]
+fn an_upgrade_hands_over_the_disks_of_all_zones_and_opens_new_ones() {
+    let origin = Origin::h1(answer);
+    let seawall = start(&origin, "quiet", DISKS);
+    for path in ["/10/a", "/10/purged"] {
+        [CALM, BUSY].iter().for_each(|host| drop(ask(&seawall, host, path)));
+    }
+    for zone in ["default", "quiet"] {
+        seawall.wait_metric("seawall_cache_objects", &[("zone", zone), ("tier", "disk")], 2.0);
+    }
+    for host in [CALM, BUSY] {
+        control(&seawall, &["purge", &format!("http://{host}/10/purged")]);
+    }
+    let with_a_third = yaml("quiet", DISKS)
+        .replace("zones: [", "zones: [{ name: third, memory: 2MiB }, ")
+        .replace("{ zone: default }", "{ zone: third }");
+    seawall.rewrite(&with_a_third);
+    let done = control(&seawall, &["reload"]);
+    assert!(done.stdout.contains("cache.zones: third (new in the file"), "{}", done.stdout);
+    let third = "third.example";
+    assert!(!is_hit(&seawall, third, "/10/b") && is_hit(&seawall, third, "/10/b"));
+    control(&seawall, &["upgrade"]);
+    both_are_read(&seawall);
+    assert_eq!([CALM, BUSY].map(|host| is_hit(&seawall, host, "/10/a")), [true, true]);
+    assert_eq!([CALM, BUSY].map(|host| is_hit(&seawall, host, "/10/purged")), [false, false]);
+    assert!(!is_hit(&seawall, third, "/10/b") && is_hit(&seawall, third, "/10/b"), "its own zone was empty");
+    seawall.wait_metric("seawall_cache_objects", &[("zone", "third"), ("tier", "memory")], 1.0);
 }
 
 #[test]
