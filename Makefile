@@ -103,7 +103,7 @@ bench: build ## CPU per request beside nginx, HAProxy and Varnish in one run
 	python3 benchmarks/bench.py --seawall target/release/seawall
 
 .PHONY: bench-disk
-bench-disk: build ## hits from disk beside nginx: CPU, latency, cold reads, restart
+bench-disk: build ## hits from memory and disk and fills beside nginx: CPU, latency, cold reads, what is written
 	@deploy/setup.sh bench
 	python3 benchmarks/disk.py --seawall target/release/seawall
 
@@ -112,6 +112,11 @@ bench-instructions: build ## instructions and system calls per request beside ng
 	@deploy/setup.sh bench
 	python3 benchmarks/instructions.py --seawall target/release/seawall
 
+.PHONY: bench-store
+bench-store: build ## 1 and 10 million objects on disk: restarts, memory an object, purges by tag (10 GiB free needed)
+	cargo build --release --locked -p seawall-store --example objects
+	python3 benchmarks/store.py --objects target/release/examples/objects --seawall target/release/seawall
+
 .PHONY: hit-ratio
 hit-ratio: setup ## hit ratios of the store beside other algorithms, on made traces
 	cargo build --locked --workspace --bin seawall-simulator \
@@ -119,6 +124,7 @@ hit-ratio: setup ## hit ratios of the store beside other algorithms, on made tra
 	@[ -x target/bench-venv/bin/python ] || python3 -m venv target/bench-venv
 	@target/bench-venv/bin/python -c 'import libcachesim' 2>/dev/null || target/bench-venv/bin/pip install -q libcachesim==0.3.5
 	target/bench-venv/bin/python benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator
+	target/bench-venv/bin/python benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator --tier disk --shares 0.1,0.3
 
 .PHONY: clean
 clean: ## remove everything built

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""Hits from disk: Seawall's disk tier beside nginx's proxy_cache on the same disk, in one run.
+"""Hits from memory and disk, and fills: Seawall beside nginx's proxy_cache on the same disk, in one run.
 
-Both hold many objects and are asked for them in turn, so that Seawall's memory (4 MiB here) never has the next one. Warm:
-the page cache has everything. Cold: it was emptied first (as root; left out otherwise). nginx runs with sendfile off and on.
-CPU is user and system time of the server's processes for each request; the latency is wrk's, over 16 connections. A hit that
-reached the origin fails the run. Then both are killed and started again: how long until the first hit from disk.
+All hold many objects and are asked for them in turn. One Seawall has 1 GiB of memory, which holds all of them; the other 4 MiB,
+which never has the next one. Warm: the page cache has everything. Cold: it was emptied first (as root; left out otherwise), and
+one connection asks for each object once. nginx runs with sendfile off and on. CPU is user and system time of the server's
+processes for each request (cpu.py); the latency is wrk's, over 16 connections. A hit that reached the origin fails the run.
+
+Then fills: for some seconds every request asks for something new, over 16 connections, and all of it has to be on the disk (sync)
+before the clock stops. What a server wrote is what the system counted for its processes (write_bytes in /proc/PID/io). At the
+end Seawall is killed and started again: how long until the first hit from disk.
 
     python3 benchmarks/disk.py --seawall target/release/seawall [--folder /a/folder/on/the/disk]
 """
@@ -19,9 +23,12 @@ import sys
 import tempfile
 import time
 
-from bench import Server, free_port, origin_conf, origin_count
+from bench import Server, fetch, free_port, origin_conf, origin_count
 
 SIZES = {"1KiB": (1 << 10, 4000), "32KiB": (32 << 10, 1000), "1MiB": (1 << 20, 100)}
+# Of a fill: one more, which goes into a file of its own at Seawall.
+FILLS = {**SIZES, "8MiB": (8 << 20, 0)}
+SERVERS = ["nginx, sendfile off", "nginx, sendfile on", "Seawall, from disk", "Seawall, from memory"]
 
 
 def nginx_conf(port, origin, folder, name, sendfile):
@@ -31,7 +38,7 @@ events {{ worker_connections 4096; }}
 http {{
   access_log off; sendfile {sendfile}; tcp_nopush on; keepalive_requests 1000000000; keepalive_timeout 1h;
   proxy_temp_path {folder}/{name}-tmp;
-  proxy_cache_path {folder}/{name}-cache levels=1:2 keys_zone=main:64m max_size=4g inactive=1h use_temp_path=off;
+  proxy_cache_path {folder}/{name}-cache levels=1:2 keys_zone=main:64m max_size=16g inactive=1h use_temp_path=off;
   upstream origin {{ server 127.0.0.1:{origin}; keepalive 128; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;
@@ -44,16 +51,17 @@ http {{
 """
 
 
-def seawall_conf(port, origin, folder):
+def seawall_conf(port, origin, folder, name, memory, metrics):
     return f"""
 listeners: [{{ address: "127.0.0.1:{port}" }}]
 server: {{ threads: 1 }}
+metrics: {{ listen: "127.0.0.1:{metrics}" }}
 access_log: {{ format: "off" }}
 limits: {{ keepalive_requests: 1000000000 }}
 cache:
-  memory: 4MiB
-  memory_object: 64KiB
-  disk: {{ path: {folder}/seawall-cache, size: 4GiB }}
+  memory: {memory}
+  memory_object: {"1MiB" if memory == "1GiB" else "64KiB"}
+  disk: {{ path: {folder}/{name}-cache, size: 16GiB }}
 upstreams:
   origin: {{ servers: ["127.0.0.1:{origin}"] }}
 sites:
@@ -67,32 +75,48 @@ def targets(size, count):
     return [f"/cached/{size}?n={number}" for number in range(count)]
 
 
-def walk(port, paths, requests):
+def h2load(port, paths, requests, *more):
     """Every path in turn over one connection."""
     urls = "".join(f"http://127.0.0.1:{port}{path}\n" for path in paths)
-    out = subprocess.run(["taskset", "-c", "1", "h2load", "--h1", "-n", str(requests), "-c", "1", "-t", "1", "-i", "-"],
-                         input=urls, capture_output=True, text=True, timeout=600).stdout
+    argv = ["taskset", "-c", "1", "h2load", "--h1", "-n", str(requests), "-c", "1", "-t", "1", "-i", "-", *more]
+    out = subprocess.run(argv, input=urls, capture_output=True, text=True, timeout=600).stdout
     good = int(re.search(r"status codes: (\d+) 2xx", out).group(1))
     if good != requests:
         sys.exit(f"{good} of {requests} requests answered with 2xx\n{out}")
 
 
-def latency(port, size, count, folder):
-    """Median and p99 in milliseconds, over 16 connections that each walk from another place."""
-    script = f"{folder}/walk.lua"
+def percentile(values, share):
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def cold(port, paths, folder):
+    """Median and p99 in milliseconds of one request after the other, each for another object."""
+    log = f"{folder}/times"
+    if os.path.exists(log):
+        os.remove(log)
+    h2load(port, paths, len(paths), f"--log-file={log}")
+    with open(log) as f:
+        times = [int(line.split("\t")[2]) / 1000 for line in f]
+    return statistics.median(times), percentile(times, 0.99)
+
+
+def wrk(port, folder, seconds, setup, path):
+    """Runs wrk over 16 connections with paths by a line of Lua: requests, seconds, median and p99 in milliseconds."""
+    script = f"{folder}/paths.lua"
     with open(script, "w") as f:
-        f.write(f"""
-local n = math.random({count})
-request = function() n = (n + 1) % {count}; return wrk.format("GET", "/cached/{size}?n=" .. n) end
-done = function(summary, latency) io.write(string.format("p50 %d p99 %d errors %d\\n", latency:percentile(50),
-  latency:percentile(99), summary.errors.status + summary.errors.read + summary.errors.timeout)) end
+        f.write(f"""{setup}
+request = function() n = n + 1; return wrk.format("GET", {path}) end
+done = function(summary, latency) io.write(string.format("n %d us %d p50 %d p99 %d errors %d\\n", summary.requests,
+  summary.duration, latency:percentile(50), latency:percentile(99), summary.errors.status + summary.errors.read +
+  summary.errors.timeout)) end
 """)
-    out = subprocess.run(["taskset", "-c", "1", "wrk", "-t", "1", "-c", "16", "-d", "3s", "-s", script, f"http://127.0.0.1:{port}"],
-                         capture_output=True, text=True, timeout=60).stdout
-    median, p99, errors = map(int, re.search(r"p50 (\d+) p99 (\d+) errors (\d+)", out).groups())
+    argv = ["taskset", "-c", "1", "wrk", "-t", "1", "-c", "16", "-d", f"{seconds}s", "-s", script, f"http://127.0.0.1:{port}"]
+    out = subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout
+    found = re.search(r"n (\d+) us (\d+) p50 (\d+) p99 (\d+) errors (\d+)", out)
+    requests, micros, median, p99, errors = map(int, found.groups())
     if errors:
         sys.exit(f"wrk met {errors} errors\n{out}")
-    return median / 1000, p99 / 1000
+    return requests, micros / 1e6, median / 1000, p99 / 1000
 
 
 def drop_caches():
@@ -105,12 +129,128 @@ def drop_caches():
         return False
 
 
+def written(server):
+    """Bytes that its processes have handed to the disk."""
+    total = 0
+    for pid in server.pids():
+        with open(f"/proc/{pid}/io") as f:
+            total += int(re.search(r"\nwrite_bytes: (\d+)", f.read()).group(1))
+    return total
+
+
+def metric(port, name):
+    found = re.search(rf"^seawall_disk_{name}{{.*}} (\S+)$", fetch(port, "/metrics").decode(), re.M)
+    return float(found.group(1))
+
+
+class Bench:
+    def __init__(self, args, folder):
+        self.args, self.folder, self.servers, self.metrics = args, folder, [], {}
+        os.makedirs(f"{folder}/www/cached")
+        for size, (length, _) in FILLS.items():
+            with open(f"{folder}/www/cached/{size}", "wb") as f:
+                f.write(os.urandom(length))
+        self.origin = free_port()
+        conf = self.write("origin.conf", origin_conf(self.origin, folder))
+        self.servers.append(Server("origin", ["nginx", "-p", folder, "-c", conf], self.origin, 1))
+
+    def write(self, name, text):
+        path = f"{self.folder}/{name}"
+        with open(path, "w") as f:
+            f.write(text)
+        return path
+
+    def start(self, name, port=None):
+        port = port or free_port()
+        if name.startswith("Seawall"):
+            key, memory = ("disk", "4MiB") if name.endswith("disk") else ("memory", "1GiB")
+            self.metrics[name] = free_port()
+            conf = seawall_conf(port, self.origin, self.folder, key, memory, self.metrics[name])
+            argv = [os.path.abspath(self.args.seawall), "run", self.write(f"{key}.yaml", conf)]
+        else:
+            key, sendfile = ("nginx-off", "off") if name.endswith("off") else ("nginx-on", "on")
+            conf = nginx_conf(port, self.origin, self.folder, key, sendfile)
+            argv = ["nginx", "-p", self.folder, "-c", self.write(f"{key}.conf", conf)]
+        server = Server(name, argv, port, 0)
+        self.servers.append(server)
+        return server
+
+    def settle(self, server):
+        """Waits until what a server has is on the disk."""
+        while server.name in self.metrics and metric(self.metrics[server.name], "queue_bytes") > 0:
+            time.sleep(0.01)
+        os.sync()
+
+    def hits(self, server, size, count, requests):
+        asked, before = origin_count(self.origin), server.cpu()
+        h2load(server.port, targets(size, count), requests)
+        spent = server.cpu() - before
+        missed = origin_count(self.origin) - asked - 1
+        if missed > requests / 100:
+            sys.exit(f"{server.name} {size}: {missed} of {requests} requests reached the origin")
+        return spent / requests * 1e6
+
+    def all_hits(self, tested):
+        print("| hits | server | CPU per request, median (min-max) | to nginx, sendfile off | p50 / p99, ms | cold: p50 / p99, ms |")
+        print("|---|---|---|---|---|---|")
+        for size, (length, count) in SIZES.items():
+            requests = max(count, self.args.requests // max(1, length // 8192))
+            cpu = {server.name: [] for server in tested}
+            for _ in range(self.args.rounds):
+                for server in tested:
+                    cpu[server.name].append(self.hits(server, size, count, requests))
+            base = statistics.median(cpu[tested[0].name])
+            for server in tested:
+                path = f'"/cached/{size}?n=" .. n % {count}'
+                _, _, median, p99 = wrk(server.port, self.folder, 3, f"n = math.random({count})", path)
+                shown = "-"
+                if not server.name.endswith("memory") and drop_caches():
+                    shown = "%.2f / %.2f" % cold(server.port, targets(size, count), self.folder)
+                values = cpu[server.name]
+                print(f"| {size} | {server.name} | {statistics.median(values):.1f} us ({min(values):.1f}-{max(values):.1f}) "
+                      f"| {statistics.median(values) / base:.2f} | {median:.2f} / {p99:.2f} | {shown} |", flush=True)
+
+    def all_fills(self, tested):
+        print("\n| fills | server | requests/s | MiB/s until all is on the disk | CPU per request | p50 / p99, ms | bytes written per byte of body |")
+        print("|---|---|---|---|---|---|---|")
+        for size, (length, _) in FILLS.items():
+            for server in tested:
+                self.settle(server)
+                wrote, cpu, began = written(server), server.cpu(), time.monotonic()
+                path = f'"/cached/{size}?fill=" .. n'
+                requests, took, median, p99 = wrk(server.port, self.folder, self.args.seconds, "n = 0", path)
+                self.settle(server)
+                all_took = time.monotonic() - began
+                body = requests * length
+                print(f"| {size} | {server.name} | {requests / took:,.0f} | {body / all_took / 2**20:.0f} "
+                      f"| {(server.cpu() - cpu) / requests * 1e6:.0f} us | {median:.2f} / {p99:.2f} "
+                      f"| {(written(server) - wrote) / body:.2f} |", flush=True)
+        for name, port in self.metrics.items():
+            refused = re.findall(r"^seawall_cache_rejected_total{(.*)} (\S+)$", fetch(port, "/metrics").decode(), re.M)
+            print(f"\n{name}: {metric(port, 'written_bytes_total') / 2**20:.0f} MiB written for new content, "
+                  f"{metric(port, 'copied_bytes_total') / 2**20:.0f} MiB copied; not kept: "
+                  + (", ".join(f"{count} ({why})" for why, count in refused if float(count)) or "none"))
+
+    def restart(self, server):
+        server.process.kill()
+        server.process.wait()
+        began = time.monotonic()
+        self.start(server.name, server.port)
+        for number in range(SIZES["1KiB"][1]):
+            asked = origin_count(self.origin)
+            h2load(server.port, [f"/cached/1KiB?n={number}"], 1)
+            if origin_count(self.origin) - asked == 1:
+                return f"{(time.monotonic() - began) * 1000:.0f} ms after the start"
+        return "never"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seawall", required=True, help="the release binary")
     parser.add_argument("--folder", help="where the caches are, on the disk to measure; a temporary one by default")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=8000, help="per case, server and round; fewer for larger objects")
+    parser.add_argument("--seconds", type=int, default=3, help="of fills, per size and server")
     args = parser.parse_args()
     os.environ["PATH"] += ":/usr/sbin"
     for tool in ("h2load", "nginx", "wrk", "taskset"):
@@ -118,81 +258,20 @@ def main():
             sys.exit(f"{tool} is missing: run `make bench`, which installs it")
     folder = tempfile.mkdtemp(prefix="seawall-disk-bench-", dir=args.folder)
     os.chmod(folder, 0o755)
-    servers = []
-
-    def write(name, text):
-        path = f"{folder}/{name}"
-        with open(path, "w") as f:
-            f.write(text)
-        return path
-
+    bench = None
     try:
-        os.makedirs(f"{folder}/www/cached")
-        for size, (length, _) in SIZES.items():
-            with open(f"{folder}/www/cached/{size}", "wb") as f:
-                f.write(os.urandom(length))
-        origin_port = free_port()
-        conf = write("origin.conf", origin_conf(origin_port, folder))
-        servers.append(Server("origin", ["nginx", "-p", folder, "-c", conf], origin_port, 1))
-
-        def start(name, port):
-            if name == "Seawall":
-                argv = [os.path.abspath(args.seawall), "run", write("seawall.yaml", seawall_conf(port, origin_port, folder))]
-            else:
-                key, sendfile = ("nginx-off", "off") if name == "nginx, sendfile off" else ("nginx-on", "on")
-                argv = ["nginx", "-p", folder, "-c", write(f"{key}.conf", nginx_conf(port, origin_port, folder, key, sendfile))]
-            return Server(name, argv, port, 0)
-
-        tested = [start(name, free_port()) for name in ("nginx, sendfile off", "nginx, sendfile on", "Seawall")]
-        servers += tested
+        bench = Bench(args, folder)
+        tested = [bench.start(name) for name in SERVERS]
         for server in tested:
             for size, (_, count) in SIZES.items():
-                walk(server.port, targets(size, count), count)
-        # What is written behind the clients' backs is on its way.
-        time.sleep(3)
-
-        def hits(server, size, count, requests):
-            asked, before, began = origin_count(origin_port), server.cpu(), time.monotonic()
-            walk(server.port, targets(size, count), requests)
-            took, spent = time.monotonic() - began, server.cpu() - before
-            missed = origin_count(origin_port) - asked - 1
-            if missed > requests / 100:
-                sys.exit(f"{server.name} {size}: {missed} of {requests} requests reached the origin")
-            return spent / requests * 1e6, took / requests * 1e3
-
-        print("| hits from disk | server | CPU per request, median (min-max) | to nginx, sendfile off | p50 / p99, ms | cold: ms per request |")
-        print("|---|---|---|---|---|---|")
-        for size, (length, count) in SIZES.items():
-            requests = max(count, args.requests // max(1, length // 8192))
-            cpu = {server.name: [] for server in tested}
-            for _ in range(args.rounds):
-                for server in tested:
-                    cpu[server.name].append(hits(server, size, count, requests)[0])
-            base = statistics.median(cpu[tested[0].name])
-            for server in tested:
-                median, p99 = latency(server.port, size, count, folder)
-                cold = f"{hits(server, size, count, count)[1]:.2f}" if drop_caches() else "-"
-                values = cpu[server.name]
-                print(f"| {size} | {server.name} | {statistics.median(values):.0f} us ({min(values):.0f}-{max(values):.0f}) "
-                      f"| {statistics.median(values) / base:.2f} | {median:.2f} / {p99:.2f} | {cold} |", flush=True)
+                h2load(server.port, targets(size, count), count)
+            bench.settle(server)
+        bench.all_hits(tested)
+        bench.all_fills([*tested[:2], tested[3]])
         print("\nRSS in MiB:", ", ".join(f"{server.name} {server.rss():.0f}" for server in tested))
-        for server in tested:
-            server.process.kill()
-            server.process.wait()
-            began = time.monotonic()
-            again = start(server.name, server.port) if server.name == "Seawall" else None
-            if again:
-                servers.append(again)
-                before, took = origin_count(origin_port), None
-                for number in range(SIZES["1KiB"][1]):
-                    asked = origin_count(origin_port)
-                    walk(server.port, [f"/cached/1KiB?n={number}"], 1)
-                    if origin_count(origin_port) - asked == 1:
-                        took = time.monotonic() - began
-                        break
-                print(f"after kill -9: the first hit from disk {took * 1000:.0f} ms after the start" if took else "no hit after kill -9")
+        print("after kill -9: the first hit from disk", bench.restart(tested[2]))
     finally:
-        for server in servers:
+        for server in bench.servers if bench else []:
             server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -5,7 +5,11 @@ The simulator runs the store's real code without I/O and writes each trace; libC
 same file, with the same room: LRU, the reference S3-FIFO, and Belady's algorithm, which knows the future. Belady's
 choice is best for objects of one size; `BeladySize` also looks at sizes, which wins more hits and fewer bytes.
 
+With `--tier disk` it is the disk tier, alone and below a memory of a tenth of its size: its index, segments, ghosts and choices
+over files that keep no bodies. Written are bytes for each byte of new content; what is copied within the disk makes it more than 1.
+
     python3 benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator
+    python3 benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator --tier disk --shares 0.1,0.3
 """
 
 import argparse
@@ -40,30 +44,48 @@ def other(name, trace, size):
     return 1 - objects, 1 - bytes_
 
 
+def simulate(args, tier, recipe, path):
+    command = [args.simulator, "--tier", tier, "--requests", str(args.requests), "--seed", str(args.seed),
+               "--shares", args.shares, "--trace", path, *recipe]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def percent(row):
+    return f"{row['object_hit_ratio'] * 100:.1f} / {row['byte_hit_ratio'] * 100:.1f}"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulator", required=True, help="the binary; `make hit-ratio` builds it")
+    parser.add_argument("--tier", choices=["memory", "disk"], default="memory")
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--shares", default="0.01,0.05,0.1", help="cache sizes as shares of all distinct bytes")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="seawall-traces-")
     path = os.path.join(folder, "trace")
-    columns = ["Seawall", "LRU", "S3-FIFO", "Belady", "Belady by size"]
+    mine = ["Seawall"] if args.tier == "memory" else ["disk", "written", "memory and disk", "of them from memory", "written"]
+    others = OTHERS if args.tier == "memory" else OTHERS[:3]
+    columns = mine + ["LRU", "S3-FIFO", "Belady", "Belady by size"][:len(others)]
     print(f"{args.requests} requests, seed {args.seed}; each cell: objects % / bytes % that were hits.\n")
     print("| trace | asked for once | cache | " + " | ".join(columns) + " |")
     print("|---" * (len(columns) + 3) + "|")
     try:
         for name, recipe in TRACES:
-            command = [args.simulator, "--requests", str(args.requests), "--seed", str(args.seed),
-                       "--shares", args.shares, "--trace", path, *recipe]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            for row in found["seawall"]:
-                cells = [(row["object_hit_ratio"], row["byte_hit_ratio"])]
-                cells += [other(algorithm, path, row["bytes"]) for algorithm in OTHERS]
-                shown = " | ".join(f"{objects * 100:.1f} / {bytes_ * 100:.1f}" for objects, bytes_ in cells)
+            if args.tier == "memory":
+                found = simulate(args, "memory", recipe, path)
+                rows = [(row, [percent(row)]) for row in found["seawall"]]
+            else:
+                found, both = (simulate(args, tier, recipe, path) for tier in ("disk", "both"))
+                rows = [(row, [percent(row), f"{row['write_amplification']:.2f}", percent(two),
+                               f"{two['memory_hit_ratio'] * 100:.1f}", f"{two['write_amplification']:.2f}"])
+                        for row, two in zip(found["seawall"], both["seawall"])]
+            for row, cells in rows:
+                for algorithm in others:
+                    objects, bytes_ = other(algorithm, path, row["bytes"])
+                    cells.append(f"{objects * 100:.1f} / {bytes_ * 100:.1f}")
                 room = f"{row['share'] * 100:g} % ({row['bytes'] / 2**30:.1f} GiB)"
-                print(f"| {name} | {found['once'] * 100:.0f} % of objects | {room} | {shown} |", flush=True)
+                print(f"| {name} | {found['once'] * 100:.0f} % of objects | {room} | {' | '.join(cells)} |", flush=True)
     finally:
         if os.path.exists(path):
             os.remove(path)

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use seawall_config::units::ByteSize;
-use seawall_store::{MemoryStore, Simulation, StoreSettings};
+use seawall_store::{DiskSettings, MemoryStore, Simulation, StoreSettings, Tier, TierSimulation};
 use trace::{Recipe, Request};
 
 /// Hit ratios of Seawall's store on a made trace, as JSON.
@@ -19,6 +19,15 @@ use trace::{Recipe, Request};
 struct Arguments {
     #[command(flatten)]
     recipe: Recipe,
+    /// What is simulated.
+    #[arg(long, value_enum, default_value = "memory")]
+    tier: Tiers,
+    /// With `--tier both`: the size of the memory, as a share of the disk's.
+    #[arg(long, default_value_t = 0.1)]
+    memory_share: f64,
+    /// Bytes of a segment (`cache.disk.segment`); by default what a disk of the size would take.
+    #[arg(long)]
+    segment: Option<u64>,
     /// Sizes of the cache, each as a share of all the bytes that were asked for once.
     #[arg(long, value_delimiter = ',', default_value = "0.01,0.05,0.1")]
     shares: Vec<f64>,
@@ -29,6 +38,17 @@ struct Arguments {
     /// charges beside the body, so that every algorithm has the same room.
     #[arg(long)]
     trace: Option<PathBuf>,
+}
+
+/// The tiers of a simulated store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Tiers {
+    /// Memory without a disk.
+    Memory,
+    /// A disk without memory.
+    Disk,
+    /// A disk below memory.
+    Both,
 }
 
 /// What a trace contains.
@@ -65,47 +85,118 @@ fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
 
+/// A part of `bytes`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "shares are checked")]
+fn part(bytes: u64, share: f64) -> Result<u64, String> {
+    if share > 0.0 && share <= 1.0 {
+        return Ok((ratio(bytes, 1) * share) as u64);
+    }
+    Err(format!("a share of {share} is none: write one above 0 and up to 1"))
+}
+
+/// Hits and bytes of hits, of all bytes.
+#[derive(Default)]
+struct Score {
+    hits: u64,
+    hit_bytes: u64,
+    bytes: u64,
+}
+
+impl Score {
+    fn add(&mut self, hit: bool, weight: u64) {
+        self.bytes += weight;
+        if hit {
+            self.hits += 1;
+            self.hit_bytes += weight;
+        }
+    }
+
+    fn shown(&self, share: f64, size: u64, requests: usize) -> String {
+        format!(
+            "\"share\": {share}, \"bytes\": {size}, \"object_hit_ratio\": {:.5}, \"byte_hit_ratio\": {:.5}",
+            ratio(self.hits, requests as u64),
+            ratio(self.hit_bytes, self.bytes)
+        )
+    }
+}
+
+/// The memory tier on `trace`, with room for `memory` bytes.
+fn in_memory(arguments: &Arguments, trace: &[Request], share: f64, memory: u64) -> Result<String, String> {
+    let store = simulation(memory, arguments.shards)?;
+    let mut score = Score::default();
+    for request in trace {
+        let length = u64::from(request.bytes);
+        score.add(store.request(request.object, length), store.weight(length));
+    }
+    if store.used() > memory {
+        return Err(format!("{} bytes in use of {memory}", store.used()));
+    }
+    Ok(format!("{{{}}}", score.shown(share, memory, trace.len())))
+}
+
+fn tiers(arguments: &Arguments, size: u64) -> Result<TierSimulation, String> {
+    let mut disk = DiskSettings::new("/simulated", ByteSize(size));
+    disk.segment = arguments.segment.map(ByteSize);
+    let settings = StoreSettings {
+        memory: ByteSize(part(size, arguments.memory_share)?),
+        shards: arguments.shards,
+        disk: vec![disk].into(),
+        ..StoreSettings::default()
+    };
+    TierSimulation::new(&settings, arguments.tier == Tiers::Both).map_err(|error| error.to_string())
+}
+
+/// A disk of `size` bytes on `trace`.
+fn on_disk(arguments: &Arguments, trace: &[Request], share: f64, size: u64) -> Result<String, String> {
+    let mut store = tiers(arguments, size)?;
+    let (mut score, mut in_memory) = (Score::default(), 0u64);
+    for request in trace {
+        let length = u64::from(request.bytes);
+        let found = store.request(request.object, length);
+        in_memory += u64::from(found == Some(Tier::Memory));
+        score.add(found.is_some(), store.weight(length));
+    }
+    let stats = store.stats();
+    if stats.bytes > size {
+        return Err(format!("{} bytes in use of {size}", stats.bytes));
+    }
+    let counts = stats.counts;
+    Ok(format!(
+        "{{{}, \"memory_hit_ratio\": {:.5}, \"write_amplification\": {:.3}, \"written\": {:.3}, \"dropped\": {}}}",
+        score.shown(share, size, trace.len()),
+        ratio(in_memory, trace.len() as u64),
+        stats.write_amplification(),
+        ratio(counts.written_bytes + counts.copied_bytes, score.bytes),
+        counts.dropped_space + counts.dropped_queue,
+    ))
+}
+
 fn run(arguments: &Arguments) -> Result<(), String> {
     let trace = trace::make(&arguments.recipe)?;
-    let scale = simulation(1 << 30, None)?;
-    let found = content(&trace, |bytes| scale.weight(u64::from(bytes)));
+    let (memory, disk) = (simulation(1 << 30, None)?, tiers(arguments, 1 << 36)?);
+    let weigh = |bytes: u32| match arguments.tier {
+        Tiers::Memory => memory.weight(u64::from(bytes)),
+        Tiers::Disk | Tiers::Both => disk.weight(u64::from(bytes)),
+    };
+    let found = content(&trace, weigh);
     if let Some(path) = &arguments.trace {
-        let weigh = |bytes| u32::try_from(scale.weight(u64::from(bytes))).unwrap_or(u32::MAX);
+        let weigh = |bytes| u32::try_from(weigh(bytes)).unwrap_or(u32::MAX);
         write(path, &trace, weigh).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    let mut lines = Vec::new();
-    for share in &arguments.shares {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "shares are checked")]
-        let memory = match share {
-            share if *share > 0.0 && *share <= 1.0 => (ratio(found.bytes, 1) * share) as u64,
-            _ => return Err(format!("a share of {share} is none: write one above 0 and up to 1")),
-        };
-        let store = simulation(memory, arguments.shards)?;
-        let (mut hits, mut hit_bytes, mut bytes) = (0u64, 0u64, 0u64);
-        for request in &trace {
-            let weight = store.weight(u64::from(request.bytes));
-            bytes += weight;
-            if store.request(request.object, u64::from(request.bytes)) {
-                hits += 1;
-                hit_bytes += weight;
-            }
+    let lines = arguments.shares.iter().map(|share| {
+        let size = part(found.bytes, *share)?;
+        match arguments.tier {
+            Tiers::Memory => in_memory(arguments, &trace, *share, size),
+            Tiers::Disk | Tiers::Both => on_disk(arguments, &trace, *share, size),
         }
-        if store.used() > memory {
-            return Err(format!("{} bytes in use of {memory}", store.used()));
-        }
-        lines.push(format!(
-            "{{\"share\": {share}, \"bytes\": {memory}, \"object_hit_ratio\": {:.5}, \"byte_hit_ratio\": {:.5}}}",
-            ratio(hits, trace.len() as u64),
-            ratio(hit_bytes, bytes)
-        ));
-    }
+    });
     println!(
         "{{\"requests\": {}, \"objects\": {}, \"once\": {:.3}, \"bytes\": {}, \"seawall\": [{}]}}",
         trace.len(),
         found.objects,
         ratio(found.once, found.objects),
         found.bytes,
-        lines.join(", ")
+        lines.collect::<Result<Vec<_>, _>>()?.join(", ")
     );
     Ok(())
 }

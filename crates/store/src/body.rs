@@ -33,6 +33,17 @@ impl Body {
         (self.pieces.len() as u64).saturating_mul(PIECE_OVERHEAD).saturating_add(self.len)
     }
 
+    /// A body of zeros that takes no memory.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn zeros(len: u64) -> Self {
+        static ZEROS: [u8; PIECE] = [0; PIECE];
+        let piece = |start| Piece {
+            start,
+            bytes: Bytes::from_static(&ZEROS[..PIECE.min(usize::try_from(len - start).unwrap_or(PIECE))]),
+        };
+        Self { pieces: (0..len).step_by(PIECE).map(piece).collect(), len }
+    }
+
     /// The bytes from `at` to the end of their piece or to `limit`, without a copy; none outside the body.
     pub(crate) fn read(&self, at: u64, limit: u64) -> Option<Bytes> {
         read(&self.pieces, at, limit.min(self.len))

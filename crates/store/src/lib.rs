@@ -55,6 +55,8 @@ mod purges;
 mod queues;
 mod settings;
 mod shard;
+#[cfg(feature = "simulation")]
+mod simulation;
 mod stats;
 mod storage;
 mod store;
@@ -79,6 +81,8 @@ pub use memory::{Epoch, MemoryStore, OrWhole, Refusal, StoreError};
 pub use miss::{FILL_ABANDONED, WRONG_LENGTH};
 pub use object_key::{NotObjectKey, ObjectKey};
 pub use settings::{DiskSettings, StoreSettings, machine_memory};
+#[cfg(feature = "simulation")]
+pub use simulation::{Tier, TierSimulation};
 pub use stats::Stats;
 pub use store::{PURGE_NOT_RECORDED, Peek, Store};
 

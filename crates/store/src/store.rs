@@ -89,7 +89,7 @@ impl Store {
             Box::leak(Box::new(Self { memory, disks, clock, purges, sweeper: Sweeper::default() }));
         store.sweeper.start(&store.memory).map_err(StoreError::Thread)?;
         for disk in store.all_disks() {
-            disk.set_hot(Box::new(|key| store.memory.has(key)));
+            disk.set_hot(Box::new(|key| store.memory.holds_dear(key)));
         }
         Ok(store)
     }

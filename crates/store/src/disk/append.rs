@@ -146,7 +146,6 @@ impl Writer {
             table_path,
             charged: AtomicU64::new(size),
             epoch: AtomicU64::new(u64::MAX),
-            first_seq: AtomicU64::new(u64::MAX),
             open: AtomicBool::new(true),
         });
         disk.segments.add(Arc::clone(&segment));
@@ -172,7 +171,7 @@ impl Writer {
         match written {
             Ok(()) => {
                 for one in pending {
-                    segment.has(one.entry.seq, one.entry.epoch);
+                    segment.has(one.entry.epoch);
                     self.show(&segment, one);
                 }
             }

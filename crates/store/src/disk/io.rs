@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 pub(crate) mod faulty;
+#[cfg(feature = "simulation")]
+pub(crate) mod sparse;
 
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};

@@ -31,10 +31,12 @@ mod reclaim;
 pub(crate) mod record;
 mod recover;
 pub(crate) mod segment;
+#[cfg(feature = "simulation")]
+pub(crate) mod simulation;
 mod space;
 pub(crate) mod spill;
 pub(crate) mod stats;
-mod toc;
+pub(crate) mod toc;
 mod writer;
 
 use std::sync::Arc;
@@ -104,7 +106,7 @@ struct Progress {
     complete: AtomicBool,
 }
 
-/// Whether an object is worth keeping although nobody read it here: it is in memory.
+/// Whether an object is worth keeping although nobody read it here: it was read in memory.
 pub(crate) type Hot = Box<dyn Fn(u128) -> bool + Send + Sync>;
 
 /// A disk in use.

@@ -153,7 +153,8 @@ impl Writer {
             let file = disk.files.open(&disk.folder.object(seq), Mode::Read);
             let Ok(bytes) = file.and_then(|file| file.len()) else { continue };
             disk.space.charge(bytes);
-            disk.bodies.add(BodyFile { seq, key, bytes });
+            let (class, after) = (segment.class, segment.id);
+            disk.bodies.add(BodyFile { seq, key, bytes, class, after });
         }
         true
     }

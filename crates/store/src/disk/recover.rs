@@ -6,7 +6,7 @@
 //! through beyond its table, and from end to end if the machine was started anew since, when what was never synced
 //! may be missing. Its tail is cut at the first record that is not whole.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,7 +21,7 @@ use super::index::{Found, Kind};
 use super::io::{Handle, Mode, read_exact};
 use super::reclaim::{read_table, record_is_sound};
 use super::record::{HEADER, Header, UNIT};
-use super::segment::Segment;
+use super::segment::{Class, Segment};
 use super::stats::count;
 use super::toc::{Entry, Table};
 
@@ -89,7 +89,7 @@ pub(super) fn run(disk: &Arc<Disk>, survey: Survey) {
             // Later entries are newer.
             for entry in table.entries.iter().rev() {
                 if adopt(disk, segment, entry) && entry.kind == Kind::File && wanted.insert(entry.seq) {
-                    owners.push((entry.seq, entry.key));
+                    owners.push((entry.seq, (entry.key, segment.class, segment.id)));
                 }
             }
         }
@@ -117,16 +117,19 @@ fn adopt(disk: &Disk, segment: &Segment, entry: &Entry) -> bool {
     disk.index.insert_absent(entry.key, Found { place: at, len: entry.len, reads: 0, kind: entry.kind })
 }
 
+/// The key of a file's object, and the segment of its metadata: where the file queues, and how old it is.
+type Owner = (u128, Class, u32);
+
 /// Queues the files that belong to an object, and removes those that do not: their fill did not come to its end, or
 /// their object was replaced.
-fn adopt_bodies(disk: &Disk, survey: Survey, owners: &[(u64, u128)]) {
-    let keys: std::collections::HashMap<u64, u128, ahash::RandomState> = owners.iter().copied().collect();
+fn adopt_bodies(disk: &Disk, survey: Survey, owners: &[(u64, Owner)]) {
+    let owners: HashMap<u64, Owner, ahash::RandomState> = owners.iter().copied().collect();
     // What another process is just filling belongs to no object yet.
     let others = disk.folder.other_runs().iter().any(|run| !run.dead);
     let mut found = Vec::new();
     for (seq, bytes) in survey.bodies {
-        if let Some(key) = keys.get(&seq) {
-            found.push(BodyFile { seq, key: *key, bytes });
+        if let Some((key, class, after)) = owners.get(&seq).copied() {
+            found.push(BodyFile { seq, key, bytes, class, after });
         } else if disk.may_evict.load(Relaxed) && !others {
             match disk.files.remove(&disk.folder.object(seq)) {
                 Ok(()) => disk.space.give_back(bytes),
@@ -175,9 +178,8 @@ pub(super) fn contents(disk: &Disk, segment: &Segment) -> Table {
     }
     // What is in it is not older than its oldest record; until now it might have been.
     if !segment.is_open() {
-        let (epochs, seqs) = (table.entries.iter().map(|e| e.epoch), table.entries.iter().map(|e| e.seq));
+        let epochs = table.entries.iter().map(|entry| entry.epoch);
         segment.epoch.store(epochs.min().unwrap_or(u64::MAX), Relaxed);
-        segment.first_seq.store(seqs.min().unwrap_or(0), Relaxed);
     }
     table
 }

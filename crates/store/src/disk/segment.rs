@@ -48,8 +48,6 @@ pub(crate) struct Segment {
     pub(crate) charged: AtomicU64,
     /// The earliest epoch of its records.
     pub(crate) epoch: AtomicU64,
-    /// The lowest number of its records: how old it is.
-    pub(crate) first_seq: AtomicU64,
     /// Records may still be appended, by this process or another one.
     pub(crate) open: AtomicBool,
 }
@@ -79,15 +77,13 @@ impl Segment {
             table_path,
             charged: AtomicU64::new(bytes),
             epoch: AtomicU64::new(0),
-            first_seq: AtomicU64::new(0),
             open: AtomicBool::new(open),
         }))
     }
 
     /// Notes a record that is in it.
-    pub(crate) fn has(&self, seq: u64, epoch: u64) {
+    pub(crate) fn has(&self, epoch: u64) {
         self.epoch.fetch_min(epoch, Relaxed);
-        self.first_seq.fetch_min(seq, Relaxed);
     }
 
     pub(crate) fn is_open(&self) -> bool {
@@ -106,6 +102,11 @@ impl Segments {
     /// The number of the next segment.
     pub(crate) fn next_id(&self) -> u32 {
         self.last.fetch_add(1, Relaxed).saturating_add(1)
+    }
+
+    /// The highest number given so far.
+    pub(crate) fn last_id(&self) -> u32 {
+        self.last.load(Relaxed)
     }
 
     pub(crate) fn add(&self, segment: Arc<Segment>) {

@@ -101,7 +101,7 @@ impl Writer {
         }
     }
 
-    fn work(&mut self, job: Job) {
+    pub(super) fn work(&mut self, job: Job) {
         match job {
             Job::Put(put, bytes) => {
                 if let Err(error) = self.put(&put) {
@@ -188,13 +188,15 @@ impl Writer {
     fn link(&mut self, link: &Link, done: oneshot::Sender<bool>) -> io::Result<()> {
         let bytes = stored_len(link.body_len);
         // First of all: what is listed is removed when anything goes wrong.
-        self.disk.bodies.add(BodyFile { seq: link.seq, key: link.names.key, bytes });
+        let (key, class, after) =
+            (link.names.key, self.class_of(link.names.key), self.disk.segments.last_id());
+        self.disk.bodies.add(BodyFile { seq: link.seq, key, bytes, class, after });
         let (meta, tags) = self.encode(&link.head)?;
         add(&self.disk.counters.written_bytes, bytes);
         let tag_bytes: Vec<u8> = tags.iter().flat_map(|tag| tag.to_le_bytes()).collect();
         let parts = Parts { meta: &meta, tags: &tag_bytes, body: &[] };
         let header = header(link.names, link.seq, link.epoch, &parts, link.body_len, Place::File);
-        self.append(Class::Small, &header, &parts, 0, Then::Put { tags, done: Some(done) })
+        self.append(class, &header, &parts, 0, Then::Put { tags, done: Some(done) })
     }
 
     /// What was pushed out lately and is back belongs to the main class.

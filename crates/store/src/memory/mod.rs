@@ -19,7 +19,7 @@ use seawall_config::{Diagnostics, Path, Severity};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError};
 use crate::disks::Disks;
-use crate::entry::Entry;
+use crate::entry::{Entry, Place};
 use crate::fill::Fill;
 use crate::hit::Hit;
 use crate::ledger::Ledger;
@@ -200,9 +200,11 @@ impl MemoryStore {
         self.disks.as_ref()?.of(family)
     }
 
-    /// Whether the object of `key` is in memory.
-    pub(crate) fn has(&self, key: u128) -> bool {
-        self.table.pin().get(&key).is_some_and(|entry| entry.object().is_some())
+    /// Whether the object of `key` is in memory, and was asked for again there: what has only just come in is no better than
+    /// any other newcomer.
+    pub(crate) fn holds_dear(&self, key: u128) -> bool {
+        let dear = |entry: &Arc<Entry>| entry.hits() > 0 || entry.place() == Place::Main;
+        self.table.pin().get(&key).is_some_and(|entry| entry.object().is_some() && dear(entry))
     }
 
     /// Whether there is an object or a fill of `key`.

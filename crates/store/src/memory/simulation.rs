@@ -29,10 +29,7 @@ impl Simulation {
     /// # Errors
     /// When Pingora cannot encode a header.
     pub fn new(store: MemoryStore) -> Result<Self> {
-        let header = ResponseHeader::build(200, None)?;
-        let now = SystemTime::now();
-        let head = Arc::new(Head::freeze(&CacheMeta::new(now, now, 0, 0, header))?);
-        Ok(Self { store, head })
+        Ok(Self { store, head: head()? })
     }
 
     /// Bytes that a body of `length` bytes takes of the capacity.
@@ -44,16 +41,28 @@ impl Simulation {
     /// One request for `object`, which is `length` bytes long: whether it is a hit. After a miss it is stored, if the
     /// store would.
     pub fn request(&self, object: u64, length: u64) -> bool {
-        // Spread over all bits, as the real hash is.
-        let key = (u128::from(mix(object)) << 64) | u128::from(mix(object ^ 0x9e37_79b9_7f4a_7c15));
-        let names = Names { key, family: key };
-        if let Some(entry) = self.store.entry(key)
-            && entry.object().is_some()
-        {
-            entry.touch();
-            return true;
+        let key = key_of(object);
+        let hit = self.find(key);
+        if !hit {
+            self.fill(key, length);
         }
-        let weight = self.weight(length);
+        hit
+    }
+
+    /// Whether `key` is there. It counts as a use.
+    pub(crate) fn find(&self, key: u128) -> bool {
+        let entry = self.store.entry(key).filter(|entry| entry.object().is_some());
+        entry.inspect(|entry| entry.touch()).is_some()
+    }
+
+    /// Whether `key` is there and was asked for again. It counts as no use.
+    pub(crate) fn holds_dear(&self, key: u128) -> bool {
+        self.store.holds_dear(key)
+    }
+
+    /// Stores an object of `length` bytes, if the store would.
+    pub(crate) fn fill(&self, key: u128, length: u64) {
+        let (names, weight) = (Names { key, family: key }, self.weight(length));
         if self.store.judge_size(names, Some(length)).is_none() && self.store.take(weight) {
             let shard = self.store.shard(key);
             let mut state = shard.lock();
@@ -65,7 +74,6 @@ impl Simulation {
             shard.loaded(weight);
             state.queues.insert(&entry, weight);
         }
-        false
     }
 
     /// Bytes in use, of the capacity.
@@ -73,6 +81,18 @@ impl Simulation {
     pub fn used(&self) -> u64 {
         self.store.ledger.used()
     }
+}
+
+/// The header that all simulated objects have.
+pub(crate) fn head() -> Result<Arc<Head>> {
+    let header = ResponseHeader::build(200, None)?;
+    let now = SystemTime::now();
+    Ok(Arc::new(Head::freeze(&CacheMeta::new(now, now, 0, 0, header))?))
+}
+
+/// The key of an object, spread over all bits as the real hash is.
+pub(crate) fn key_of(object: u64) -> u128 {
+    (u128::from(mix(object)) << 64) | u128::from(mix(object ^ 0x9e37_79b9_7f4a_7c15))
 }
 
 /// The finaliser of SplitMix64: every bit of the number changes half of the others.
