@@ -110,7 +110,7 @@ done = function(summary, latency) io.write(string.format("n %d us %d p50 %d p99 
   summary.duration, latency:percentile(50), latency:percentile(99), summary.errors.status + summary.errors.read +
   summary.errors.timeout)) end
 """)
-    argv = ["taskset", "-c", "1", "wrk", "-t", "1", "-c", "16", "-d", f"{seconds}s", "-s", script, f"http://127.0.0.1:{port}"]
+    argv = ["taskset", "-c", "1", "wrk", "-t", "1", "-c", "16", "-d", f"{seconds}s", "--timeout", "20s", "-s", script, f"http://127.0.0.1:{port}"]
     out = subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout
     found = re.search(r"n (\d+) us (\d+) p50 (\d+) p99 (\d+) errors (\d+)", out)
     requests, micros, median, p99, errors = map(int, found.groups())
