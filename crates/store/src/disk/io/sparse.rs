@@ -118,6 +118,10 @@ impl Files for SparseFiles {
         Ok(file)
     }
 
+    fn open_cached(&self, path: &Path) -> io::Result<Arc<dyn Handle>> {
+        self.open(path, Mode::Read)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.files.lock().remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
