@@ -112,7 +112,7 @@ impl Files for SparseFiles {
             (Some(file), _) => Arc::clone(file),
             (None, Mode::Read) => return Err(io::ErrorKind::NotFound.into()),
             (None, Mode::Create | Mode::Write) => {
-                Arc::clone(files.entry(path.to_owned()).or_insert_with(Arc::default))
+                Arc::clone(files.entry(path.to_owned()).or_default())
             }
         };
         Ok(file)
