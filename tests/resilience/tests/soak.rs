@@ -20,8 +20,8 @@ const YAML: &str = "
 listeners: [{ address: '127.0.0.1:%{port}' }]
 admin: { listen: 'unix:%{dir}/admin.sock' }
 cache:
-  memory: 6MiB
-  memory_object: 128KiB
+  memory: 2MiB
+  memory_object: 64KiB
   max_object: 4MiB
   disk: { path: '%{dir}/store', size: 32MiB }
   purge: { allow: [127.0.0.1], show_key: true }
@@ -256,8 +256,16 @@ fn every_body_is_right_whatever_happens() {
                 std::thread::park_timeout(Duration::from_millis(2));
             }
             let metrics = now.metrics();
-            evicted += metrics.get("seawall_cache_evicted_bytes_total", &[("tier", "memory")]);
-            evicted += metrics.find("seawall_cache_evicted_bytes_total", &[("tier", "disk")]).unwrap_or(0.0);
+            for (tier, queue) in [
+                ("memory", "small"),
+                ("memory", "main"),
+                ("disk", "small"),
+                ("disk", "main"),
+                ("disk", "file"),
+            ] {
+                let labels = [("tier", tier), ("queue", queue)];
+                evicted += metrics.find("seawall_cache_evictions_total", &labels).unwrap_or(0.0);
+            }
             let disk = now.folder().join("store").display().to_string();
             let corrupt = metrics.find("seawall_disk_errors_total", &[("disk", &*disk), ("kind", "corrupt")]);
             assert_eq!(corrupt.unwrap_or(0.0), 0.0, "nothing is damaged by a kill");
@@ -276,9 +284,8 @@ fn every_body_is_right_whatever_happens() {
             .map(|counter| counter.load(SeqCst));
     println!(
         "{seconds} s: {bodies} bodies and {parts} parts checked, {hits} hits, {purges} purged objects, {restarts} \
-         restarts, {} MiB evicted, {left} clients that left, {broken} broken connections",
-        evicted as u64 >> 20
+         restarts, {evicted} objects evicted, {left} clients that left, {broken} broken connections"
     );
     assert!(bodies > 300 && parts > 30 && hits > 100 && purges > 10 && restarts > 0, "it proves little");
-    assert!(seconds < 60 || evicted > 0.0, "nothing had to make room");
+    assert!(evicted > 0.0, "nothing had to make room");
 }
