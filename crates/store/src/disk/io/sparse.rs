@@ -111,9 +111,7 @@ impl Files for SparseFiles {
             (Some(_), Mode::Create) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Some(file), _) => Arc::clone(file),
             (None, Mode::Read) => return Err(io::ErrorKind::NotFound.into()),
-            (None, Mode::Create | Mode::Write) => {
-                Arc::clone(files.entry(path.to_owned()).or_default())
-            }
+            (None, Mode::Create | Mode::Write) => Arc::clone(files.entry(path.to_owned()).or_default()),
         };
         Ok(file)
     }
