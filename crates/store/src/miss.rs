@@ -146,7 +146,8 @@ impl HandleMiss for Miss {
         if self.fill.is_pointless() {
             return Error::e_explain(FILL_ABANDONED, "the response is not stored, and nobody reads it");
         }
-        let close = !self.prepaid && len > self.store.max_object() / 2;
+        // Of a body whose length is known it is known, too, that it does not outgrow the store.
+        let close = self.fill.expected.is_none() && len > self.store.max_object() / 2;
         if let Some(pause) = self.fill.pace(data.len(), close) {
             tokio::time::sleep(pause).await;
         }

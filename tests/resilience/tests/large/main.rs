@@ -8,7 +8,7 @@ mod rig;
 
 use std::time::{Duration, Instant};
 
-use seawall_testkit::{Call, body, request};
+use seawall_testkit::{Call, DEADLINE, body, eventually, request};
 use tokio::task::JoinSet;
 
 use crate::rig::{Rig, bytes, check, large, runtime};
@@ -102,6 +102,29 @@ fn a_large_object_does_not_wait_for_slow_readers() {
         );
         assert!(extra < MEMORY, "{} KiB", extra >> 10);
         ranges(&rig, len);
+    });
+}
+
+/// The only reader of an object that is as large as one may be falls behind, and catches up from the file.
+#[test]
+fn an_only_reader_that_falls_behind_is_not_held_up() {
+    let mib = 48;
+    let rig = Rig::start(mib);
+    runtime().block_on(async {
+        let mut reader = rig.readers(1).await.remove(0);
+        reader.ask("/object", "").await;
+        rig.all_asked(1).await;
+        rig.origin.go();
+        reader.head("200").await;
+        reader.body(0, 4096).await;
+        // More than half of it is in the file.
+        let began = Instant::now();
+        eventually(DEADLINE, "the fill to go on without its reader", || {
+            let writes = rig.seawall.metrics().get("seawall_disk_writes_total", &[]);
+            if writes >= 110.0 { Ok(()) } else { Err(format!("{writes} writes")) }
+        });
+        reader.body(4096, mib << 20).await;
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     });
 }
 
