@@ -31,6 +31,14 @@ sites: [{ hosts: [example.com], routes: [{ path: /, upstream: app, cache: %{cach
     .start()
 }
 
+/// A client whose request the origin holds.
+fn while_answered(seawall: &Seawall, gate: &Gate) -> RawClient {
+    let mut client = RawClient::tcp(seawall.addr(0));
+    client.send(ask("/slow"));
+    gate.wait_waiting(1);
+    client
+}
+
 #[track_caller]
 fn answers(client: &mut RawClient, texts: &[&str]) {
     for text in texts {
@@ -56,9 +64,7 @@ fn a_request_may_come_while_the_one_before_is_answered() {
     let gate = Gate::new();
     let origin = origin(&gate);
     let seawall = start(&origin, "on");
-    let mut client = RawClient::tcp(seawall.addr(0));
-    client.send(ask("/slow"));
-    gate.wait_waiting(1);
+    let mut client = while_answered(&seawall, &gate);
     let next = ask("/next");
     let (one, other) = next.split_at(20);
     client.send(one);
@@ -73,9 +79,7 @@ fn very_many_wait_for_their_turn() {
     let gate = Gate::new();
     let origin = origin(&gate);
     let seawall = start(&origin, "on");
-    let mut client = RawClient::tcp(seawall.addr(0));
-    client.send(ask("/slow"));
-    gate.wait_waiting(1);
+    let mut client = while_answered(&seawall, &gate);
     // More than is read ahead; the rest waits in the sockets.
     client.send(ask("/hit").repeat(COUNT));
     gate.open();
@@ -130,9 +134,7 @@ fn who_leaves_is_noticed_whatever_it_sent_ahead() {
     let gate = Gate::new();
     let origin = origin(&gate);
     let seawall = start(&origin, "off");
-    let mut client = RawClient::tcp(seawall.addr(0));
-    client.send(ask("/slow"));
-    gate.wait_waiting(1);
+    let mut client = while_answered(&seawall, &gate);
     client.send(ask("/never"));
     drop(client);
     let line = seawall.wait_log(|line| line["uri"] == "/slow");

@@ -75,13 +75,13 @@ impl DoorStream {
             return Poll::Ready(Err(self.refuse_head(cx, Cut::HeadTooLarge)));
         }
         let head = !self.multiplexed && matches!(phase, Phase::Idle | Phase::Head);
+        if phase == Phase::Idle {
+            self.ahead.begin();
+        }
         if phase == Phase::Serving && !self.multiplexed {
             return self.poll_ahead(cx);
         }
         if !self.ahead.is_empty() {
-            if phase == Phase::Idle {
-                self.ahead.begin();
-            }
             let bytes = self.ahead.take(buf.remaining(), head);
             self.arrived(phase, &bytes);
             buf.put_slice(&bytes);
@@ -94,9 +94,6 @@ impl DoorStream {
                 self.reading.ended |= bytes.is_empty();
                 if !bytes.is_empty() {
                     if head {
-                        if phase == Phase::Idle {
-                            self.ahead.begin();
-                        }
                         let count = self.ahead.of_head(bytes);
                         self.ahead.keep(&bytes[count..]);
                         buf.set_filled(before + count);
