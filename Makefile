@@ -82,7 +82,6 @@ lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencie
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny@0.20.2
 	cargo fetch --locked --quiet
-	cargo fetch --locked --quiet
 	cargo deny --locked --offline check licenses bans sources
 
 .PHONY: docs
