@@ -177,7 +177,8 @@ class Bench:
 
     def settle(self, server):
         """Waits until what a server has is on the disk."""
-        while server.name in self.metrics and metric(self.metrics[server.name], "queue_bytes") > 0:
+        waiting = ("queue_bytes", "fill_bytes", "fills_unfinished")
+        while server.name in self.metrics and any(metric(self.metrics[server.name], name) > 0 for name in waiting):
             time.sleep(0.01)
         os.sync()
 

@@ -190,6 +190,7 @@ fn disk_tier(disks: &[DiskStats]) -> StoreSample {
         ],
         rejected: vec![
             ("queue_full", sum(|disk| disk.counts.dropped_queue)),
+            ("slow", sum(|disk| disk.counts.dropped_slow)),
             ("no_room", sum(|disk| disk.counts.dropped_space)),
         ],
         // Fills on their way in are counted once, in memory, where each begins.
@@ -215,6 +216,9 @@ fn disk_sample(disk: &DiskStats) -> DiskSample {
         queue: disk.queue,
         queue_bytes: disk.queue_bytes,
         reads_waiting: disk.reads_waiting,
+        fill_bytes: disk.fill_bytes,
+        fills_unfinished: disk.fills_unfinished,
+        fill_stall_seconds: counts.stalled_micros as f64 / 1e6,
         recovered: disk.recovered,
         write_amplification: disk.write_amplification(),
         writes: counts.writes,

@@ -52,8 +52,9 @@ enum Content {
     /// Not stored: only the last bytes are kept, for the readers who are there.
     Passing { window: VecDeque<(u64, Bytes)>, bytes: u64 },
     /// On its way into a file: the last bytes are kept, and those not written yet. Once it is `detached` it is
-    /// not stored any more, and what is in the file is still there for its readers.
-    Spilled { window: VecDeque<(u64, Bytes)>, bytes: u64, spill: Arc<Spill>, detached: bool },
+    /// not stored any more; what is in the file is still there for its readers, and what was queued for it up to that length
+    /// is brought there still.
+    Spilled { window: VecDeque<(u64, Bytes)>, bytes: u64, spill: Arc<Spill>, detached: Option<u64> },
 }
 
 /// What a fill came to.
@@ -72,6 +73,9 @@ pub(crate) const SPILL_WINDOW: u64 = 256 << 10;
 /// not take a reference keeps a whole network buffer, or the window, in memory.
 const CROWD: usize = 16;
 const PIECE: u64 = 32 << 10;
+
+/// A reader who is so many bytes behind the writer has something to do meanwhile.
+const AHEAD: u64 = 256 << 10;
 
 /// What a read of a fill found.
 #[derive(Debug)]
@@ -110,6 +114,8 @@ pub(crate) struct Fill {
     /// How far the reader of the request that pays for the fill has come.
     owner_at: AtomicU64,
     owned: AtomicBool,
+    /// How far any reader has come.
+    furthest: AtomicU64,
 }
 
 impl Fill {
@@ -131,6 +137,7 @@ impl Fill {
             readers: AtomicUsize::new(0),
             owner_at: AtomicU64::new(0),
             owned: AtomicBool::new(false),
+            furthest: AtomicU64::new(0),
         }
     }
 
@@ -179,7 +186,7 @@ impl Fill {
             Content::Passing { window, bytes } => {
                 window.push_back((self.progress().len, data));
                 *bytes = bytes.saturating_add(added);
-                self.trim(window, bytes);
+                self.trim(window, bytes, self.window);
             }
             Content::Spilled { window, bytes, spill, detached } => {
                 window.push_back((self.progress().len, data));
@@ -202,7 +209,7 @@ impl Fill {
             window.push_back((at, chunk));
             at = at.saturating_add(len);
         }
-        self.trim(&mut window, &mut at);
+        self.trim(&mut window, &mut at, self.window);
         *content = Content::Passing { window, bytes: at };
     }
 
@@ -217,14 +224,21 @@ impl Fill {
             window.push_back((bytes, chunk.clone()));
             bytes = bytes.saturating_add(chunk.len() as u64);
         }
-        *content = Content::Spilled { window, bytes, spill: Arc::clone(spill), detached: false };
+        *content = Content::Spilled { window, bytes, spill: Arc::clone(spill), detached: None };
         chunks
     }
 
     /// The file cannot be written any further. Those who read along go on, from what is there.
     pub(crate) fn detach(&self) {
         if let Content::Spilled { detached, .. } = &mut *self.content.write() {
-            *detached = true;
+            detached.get_or_insert(self.progress().len);
+        }
+    }
+
+    /// All of it is in the file: memory need not keep any of it.
+    pub(crate) fn is_written(&self) {
+        if let Content::Spilled { window, bytes, .. } = &mut *self.content.write() {
+            (*window, *bytes) = (VecDeque::new(), 0);
         }
     }
 
@@ -234,10 +248,12 @@ impl Fill {
         window: &mut VecDeque<(u64, Bytes)>,
         bytes: &mut u64,
         spill: &Spill,
-        detached: bool,
+        detached: Option<u64>,
     ) {
-        if detached {
-            return self.trim(window, bytes);
+        if let Some(end) = detached {
+            // Those who are behind find the rest of it in the file a little later.
+            let keep = self.window.saturating_add(end.saturating_sub(spill.written()));
+            return self.trim(window, bytes, keep);
         }
         let written = spill.written();
         while *bytes > SPILL_WINDOW
@@ -249,13 +265,13 @@ impl Fill {
         }
     }
 
-    /// Drops what lies outside the window, and what the only reader has behind it.
-    fn trim(&self, window: &mut VecDeque<(u64, Bytes)>, bytes: &mut u64) {
+    /// Drops what lies outside the last `keep` bytes, and what the only reader has behind it.
+    fn trim(&self, window: &mut VecDeque<(u64, Bytes)>, bytes: &mut u64, keep: u64) {
         let alone = self.owned.load(SeqCst) && self.readers.load(SeqCst) == 1;
         let read = if alone { self.owner_at.load(Relaxed) } else { 0 };
         while let Some((start, chunk)) = window.front() {
             let len = chunk.len() as u64;
-            if *bytes <= self.window && start.saturating_add(len) > read {
+            if *bytes <= keep && start.saturating_add(len) > read {
                 break;
             }
             *bytes = bytes.saturating_sub(len);
@@ -288,7 +304,7 @@ impl Fill {
     }
 
     pub(crate) fn is_passing(&self) -> bool {
-        matches!(&*self.content.read(), Content::Passing { .. } | Content::Spilled { detached: true, .. })
+        matches!(&*self.content.read(), Content::Passing { .. } | Content::Spilled { detached: Some(_), .. })
     }
 
     /// Turns what was written into a body. The readers go on reading and wait for
@@ -302,7 +318,7 @@ impl Fill {
                 Sealed::Memory(body)
             }
             Content::Complete(body) => Sealed::Memory(Arc::clone(body)),
-            Content::Spilled { spill, detached: false, .. } => Sealed::File(Arc::clone(spill)),
+            Content::Spilled { spill, detached: None, .. } => Sealed::File(Arc::clone(spill)),
             Content::Passing { .. } | Content::Spilled { .. } => Sealed::Nothing,
         }
     }
@@ -345,9 +361,24 @@ impl Fill {
         self.readers.load(SeqCst)
     }
 
-    /// The owner has read up to `at`.
-    pub(crate) fn owner_reached(&self, at: u64) {
-        self.owner_at.store(at, Relaxed);
+    /// A reader has read up to `at`.
+    pub(crate) fn reached(&self, at: u64, owner: bool) {
+        if owner {
+            self.owner_at.store(at, Relaxed);
+        }
+        self.furthest.fetch_max(at, Relaxed);
+    }
+
+    /// Whether somebody who reads it is about to wait for more.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let ahead = self.progress().len.saturating_sub(self.furthest.load(Relaxed));
+        ahead < AHEAD && self.readers() > 0
+    }
+
+    /// Bytes of the whole, where that is known.
+    pub(crate) fn length(&self) -> Option<u64> {
+        let progress = self.progress();
+        self.expected.or_else(|| (progress.state == State::Complete).then_some(progress.len))
     }
 
     /// Bytes from `at`, as many as are at hand in one go, at most to `limit`.

@@ -93,7 +93,7 @@ fn disk_failed(error: &ReadError) -> Box<Error> {
 pub fn stored_length(handler: &HitHandler) -> Option<u64> {
     match &handler.as_any().downcast_ref::<Hit>()?.source {
         Source::Whole(object) => Some(object.body.len()),
-        Source::Filling { fill, .. } => fill.expected,
+        Source::Filling { fill, .. } => fill.length(),
         Source::OnDisk { len, .. } => Some(*len),
     }
 }
@@ -102,7 +102,7 @@ pub fn stored_length(handler: &HitHandler) -> Option<u64> {
 #[must_use]
 pub fn is_arriving(handler: &HitHandler) -> bool {
     let hit = handler.as_any().downcast_ref::<Hit>();
-    matches!(hit.map(|hit| &hit.source), Some(Source::Filling { .. }))
+    matches!(hit.map(|hit| &hit.source), Some(Source::Filling { fill, .. }) if fill.progress().state == State::Running)
 }
 
 /// A response on its way in, as the request that it belongs to sees it.
@@ -156,7 +156,12 @@ async fn next(
             match fill.read(at, end.unwrap_or(u64::MAX).min(now.len)) {
                 Read::Bytes(bytes) => return Ok(Some(bytes)),
                 Read::InFile(spill) => {
-                    let file = file.get_or_insert_with(|| spill.reader());
+                    if file.is_none() {
+                        *file = spill.reader();
+                    }
+                    let Some(file) = file else {
+                        return Error::e_explain(FILL_FAILED, "announced bytes are missing");
+                    };
                     let read = file.read(at, end.unwrap_or(u64::MAX), spill.written()).await;
                     match read.map_err(|error| disk_failed(&error))? {
                         Some(bytes) => return Ok(Some(bytes)),
@@ -199,8 +204,8 @@ impl HandleHit for Hit {
         };
         if let Some(bytes) = &found {
             self.at = self.at.saturating_add(bytes.len() as u64);
-            if let Source::Filling { fill, owner: true, .. } = &self.source {
-                fill.owner_reached(self.at);
+            if let Source::Filling { fill, owner, .. } = &self.source {
+                fill.reached(self.at, *owner);
             }
         }
         Ok(found)
@@ -225,7 +230,7 @@ impl HandleHit for Hit {
         let (start, end) = (start as u64, end.map(|end| end as u64));
         let known = match &self.source {
             Source::Whole(object) => Some(object.body.len()),
-            Source::Filling { fill, .. } => fill.expected,
+            Source::Filling { fill, .. } => fill.length(),
             Source::OnDisk { len, .. } => Some(*len),
         };
         if end.is_some_and(|end| end < start) || known.is_some_and(|len| start > len) {

@@ -1,7 +1,6 @@
 //! Writing a response into the store.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,7 +8,7 @@ use pingora_cache::storage::streaming_write::U64WriteId;
 use pingora_cache::storage::{HandleMiss, MissFinishType};
 use pingora_error::{Error, ErrorType, Result};
 
-use crate::disk::spill::{SpillError, SpillWriter};
+use crate::disk::spill::{Finish, SpillError, SpillWriter};
 use crate::fill::{Fill, SPILL_WINDOW};
 use crate::memory::MemoryStore;
 use crate::stats::count;
@@ -18,20 +17,6 @@ use crate::stats::count;
 pub const WRONG_LENGTH: ErrorType = ErrorType::Custom("cache fill has the wrong length");
 /// The response is not stored, and its last reader has gone.
 pub const FILL_ABANDONED: ErrorType = ErrorType::Custom("cache fill abandoned");
-
-/// How long a finished body waits for the index to know it.
-const LINK_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How far a fill has come to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// Still running; dropped now, it has failed.
-    Open,
-    /// All of it is there, and lookups still find it as a fill.
-    Shown,
-    /// Nothing is left to do.
-    Done,
-}
 
 /// The writer's end of a fill. Dropped before [`finish`](HandleMiss::finish), the fill has failed.
 pub(crate) struct Miss {
@@ -46,7 +31,8 @@ pub(crate) struct Miss {
     prepaid: bool,
     /// The file it goes into.
     file: Option<SpillWriter>,
-    end: End,
+    /// Nothing is left to do here; dropped before, the fill has failed.
+    ended: bool,
 }
 
 impl Miss {
@@ -54,7 +40,7 @@ impl Miss {
     pub(crate) fn new(store: &'static MemoryStore, fill: Arc<Fill>, base: u64, body: Option<u64>) -> Self {
         let tag = U64WriteId::from(fill.id);
         let held = base.saturating_add(body.unwrap_or(0));
-        Self { store, fill, tag, held, base, prepaid: body.is_some(), file: None, end: End::Open }
+        Self { store, fill, tag, held, base, prepaid: body.is_some(), file: None, ended: false }
     }
 
     /// Charges for `more` bytes in memory, or begins a file when they are too many; stops storing when neither
@@ -104,25 +90,35 @@ impl Miss {
             self.held = wanted;
         }
         let Some(disk) = self.store.disk_of(self.fill.family) else { return false };
-        let Ok(mut writer) = disk.spill(self.fill.id, self.fill.expected).await else { return false };
-        for chunk in self.fill.start_spill(writer.spill()) {
-            if let Err(error) = writer.append(&chunk).await {
-                self.lose_file(&error);
-                return true;
+        let writer = match disk.spill(self.fill.id, self.fill.expected) {
+            Ok(writer) => writer,
+            Err(error) => {
+                disk.count_refused(&error);
+                return false;
             }
+        };
+        let chunks = self.fill.start_spill(writer.spill());
+        self.file = Some(writer);
+        for chunk in chunks {
+            self.write(chunk).await;
         }
         self.store.release_fill(self.held.saturating_sub(wanted));
         self.held = wanted;
-        self.file = Some(writer);
         true
     }
 
-    /// The client goes on; the disk does not.
-    fn lose_file(&mut self, error: &SpillError) {
-        log::debug!("a response is not stored any further: {error}");
-        self.file = None;
-        self.fill.detach();
-        self.store.lost_file(&self.fill);
+    /// Queues `data` for the file, if there is one.
+    async fn write(&mut self, data: Bytes) {
+        let Some(file) = &mut self.file else { return };
+        let Err(error) = file.append(data, || self.fill.is_awaited()).await else { return };
+        // The client goes on; the disk does not.
+        let file = self.file.take();
+        if matches!(error, SpillError::TooSlow)
+            && let Some(file) = file
+        {
+            file.let_go();
+        }
+        lose_file(self.store, &self.fill, &error);
     }
 
     fn wrong_length<T>(&self, len: u64) -> Result<T> {
@@ -153,11 +149,7 @@ impl HandleMiss for Miss {
         }
         // The window keeps a part of a network buffer no longer than it takes to write it.
         self.fill.append(data.clone());
-        if let Some(file) = &mut self.file
-            && let Err(error) = file.append(&data).await
-        {
-            self.lose_file(&error);
-        }
+        self.write(data).await;
         Ok(())
     }
 
@@ -166,22 +158,17 @@ impl HandleMiss for Miss {
         if self.fill.expected.is_some_and(|expected| len != expected) {
             return self.wrong_length(len);
         }
-        if let Some(file) = self.file.take()
-            && let Err(error) = file.finish().await
-        {
-            self.lose_file(&error);
-        }
-        self.end = End::Shown;
-        let held = std::mem::take(&mut self.held);
-        let (size, linked) = self.store.finish_fill(&self.fill, held);
-        self.fill.complete();
-        if let Some(linked) = linked {
-            // Until the index knows the object, lookups find it as a fill. A disk that hangs gets no more time.
-            let _ = tokio::time::timeout(LINK_PATIENCE, linked).await;
-        }
-        self.store.hide(&self.fill);
-        self.end = End::Done;
-        Ok(MissFinishType::Created(usize::try_from(size).unwrap_or(usize::MAX)))
+        self.ended = true;
+        let (store, fill, held) = (self.store, Arc::clone(&self.fill), std::mem::take(&mut self.held));
+        let Some(file) = self.file.take() else {
+            let size = store.finish_fill(&fill, held);
+            fill.complete();
+            return Ok(MissFinishType::Created(usize::try_from(size).unwrap_or(usize::MAX)));
+        };
+        // The disk has the rest of its work to do; nobody who reads waits for that.
+        fill.complete();
+        file.finish(Box::new(Finishing { store, fill, held, base: self.base, told: false }));
+        Ok(MissFinishType::Created(0))
     }
 
     fn streaming_write_tag(&self) -> Option<&[u8]> {
@@ -191,14 +178,53 @@ impl HandleMiss for Miss {
 
 impl Drop for Miss {
     fn drop(&mut self) {
-        match self.end {
-            End::Open => {
-                self.file = None;
-                self.store.drop_fill(&self.fill, self.held);
-                self.fill.fail();
-            }
-            End::Shown => self.store.hide(&self.fill),
-            End::Done => {}
+        if !self.ended {
+            self.file = None;
+            self.store.drop_fill(&self.fill, self.held);
+            self.fill.fail();
         }
     }
+}
+
+/// A fill of which all has come, on its last way to the disk. Lookups find it, and purges reach it, as while it came.
+#[derive(Debug)]
+struct Finishing {
+    store: &'static MemoryStore,
+    fill: Arc<Fill>,
+    held: u64,
+    base: u64,
+    /// It has been told what became of it.
+    told: bool,
+}
+
+impl Finish for Finishing {
+    fn written(&mut self) {
+        self.fill.is_written();
+        self.store.release_fill(self.held.saturating_sub(self.base));
+        self.held = self.held.min(self.base);
+    }
+
+    fn done(mut self: Box<Self>, result: std::result::Result<(), SpillError>) {
+        self.told = true;
+        if let Err(error) = result {
+            lose_file(self.store, &self.fill, &error);
+        }
+    }
+}
+
+impl Drop for Finishing {
+    fn drop(&mut self) {
+        if !self.told {
+            // The thread that had it died: nobody knows what is on the disk.
+            self.fill.detach();
+        }
+        self.store.finish_fill(&self.fill, self.held);
+    }
+}
+
+/// `fill` goes on for those who read it, and is not stored.
+fn lose_file(store: &MemoryStore, fill: &Fill, error: &SpillError) {
+    log::debug!("a response is not stored any further: {error}");
+    fill.detach();
+    store.lost_file(fill, error);
 }

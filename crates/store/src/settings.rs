@@ -217,7 +217,7 @@ pub fn machine_memory() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{DiskSettings, StoreSettings};
-    use seawall_config::units::ByteSize;
+    use seawall_config::units::{ByteSize, Span};
     use seawall_config::{Diagnostics, Path, Severity};
 
     fn findings(settings: &StoreSettings) -> Vec<(Severity, String)> {
@@ -241,6 +241,10 @@ mod tests {
             io_threads: 0,
             io_queue: 0,
             write_buffer: ByteSize(1),
+            write_threads: 0,
+            fill_buffer: ByteSize(1),
+            fill_queue: 0,
+            fill_patience: Span::millis(0),
             error_budget: 0,
         };
         let bad = StoreSettings {
@@ -272,7 +276,15 @@ mod tests {
         for key in ["memory_object", "max_purges", "disk[1].path"] {
             assert!(paths.contains(&format!("cache.{key}")), "{key} is not reported: {paths:?}");
         }
-        for key in ["segment", "io_threads", "io_queue", "write_buffer"] {
+        for key in [
+            "segment",
+            "io_threads",
+            "io_queue",
+            "write_buffer",
+            "write_threads",
+            "fill_buffer",
+            "fill_queue",
+        ] {
             assert!(paths.contains(&format!("cache.disk[0].{key}")), "{key} is not reported: {paths:?}");
         }
     }

@@ -11,6 +11,7 @@ use super::find::place;
 use super::front::{Parts, read_front};
 use super::index::{Found, Kind, MAX_SEGMENT, Place as At};
 use super::io::{Handle, write_all};
+use super::put::Until;
 use super::record::{Header, UNIT};
 use super::segment::{Class, Segment};
 use super::stats::count;
@@ -25,7 +26,7 @@ const BATCH: usize = 1 << 20;
 #[derive(Debug)]
 pub(super) enum Then {
     /// It is new: it replaces whatever has its key.
-    Put { tags: Vec<u128>, done: Option<oneshot::Sender<bool>> },
+    Put { tags: Vec<u128>, until: Option<Until> },
     /// It takes the place of another record of its object, if that is still where it was.
     Replace { from: At, done: Option<oneshot::Sender<bool>> },
 }
@@ -208,11 +209,10 @@ impl Writer {
         let disk = &self.disk;
         let Entry { key, family, offset, len, seq, epoch, kind } = one.entry;
         let found = Found { place: place(segment.id, offset), len, reads: one.reads, kind };
-        let (shown, done) = match one.then {
-            Then::Put { tags, done } => {
+        match one.then {
+            Then::Put { tags, until } => {
                 let names = [key, family].into_iter().chain(tags);
-                let valid = disk.purges.judge(names, epoch) != Verdict::Gone;
-                if valid {
+                if disk.purges.judge(names, epoch) != Verdict::Gone {
                     count(&disk.counters.inserts);
                     if let Some(before) = disk.index.insert(key, found) {
                         self.drop_displaced(before, seq);
@@ -223,13 +223,16 @@ impl Writer {
                         self.drop_body(seq);
                     }
                 }
-                (valid, done)
+                // It can be found now, or never will be.
+                drop(until);
             }
-            Then::Replace { from, done } => (disk.index.replace(key, from, found), done),
-        };
-        if let Some(done) = done {
-            // Whoever asked may have gone.
-            let _ = done.send(shown);
+            Then::Replace { from, done } => {
+                let shown = disk.index.replace(key, from, found);
+                if let Some(done) = done {
+                    // Whoever asked may have gone.
+                    let _ = done.send(shown);
+                }
+            }
         }
     }
 
@@ -266,7 +269,7 @@ impl Writer {
         let Some(active) = self.active[class as usize].take() else { return };
         let (disk, segment) = (Arc::clone(&self.disk), Arc::clone(&active.segment));
         segment.open.store(false, Relaxed);
-        self.disk.pool.spawn(move || {
+        self.disk.syncs.spawn(move || {
             if let Err(error) = seal_on_disk(&*active.segment.file, &*active.table, active.table_end) {
                 // It is looked through once more at the next start.
                 disk.health.write_failed(&error);

@@ -13,8 +13,10 @@
 //!   [out of use](health). A disk that fails costs hits.
 
 mod append;
+mod backlog;
 pub(crate) mod bodies;
 mod find;
+mod finishing;
 pub(crate) mod folder;
 mod front;
 mod ghosts;
@@ -46,6 +48,7 @@ use parking_lot::Mutex;
 
 use bodies::Bodies;
 pub(crate) use find::OnDisk;
+use finishing::Finishing;
 use folder::{Entrance, Folder, FolderError};
 use ghosts::Ghosts;
 use health::Health;
@@ -53,7 +56,7 @@ use index::Index;
 use io::{Files, Handle};
 use journal::{Journal, Tail};
 use pool::Pool;
-pub(crate) use put::{Link, Put};
+pub(crate) use put::{Link, Put, Until};
 use segment::Segments;
 use space::Space;
 use stats::{Counters, DiskStats};
@@ -79,6 +82,14 @@ pub(crate) struct Config {
     pub(crate) io_queue: usize,
     /// Bytes of objects that may wait to be written.
     pub(crate) write_buffer: u64,
+    /// Threads that write bodies into files of their own, and as many that sync.
+    pub(crate) write_threads: usize,
+    /// Bytes of bodies on their way into files of their own that may wait to be written; a quarter of it of one body.
+    pub(crate) fill_buffer: u64,
+    /// Bodies that may wait to be synced.
+    pub(crate) fill_queue: u64,
+    /// For how long one body may hold those up who read along.
+    pub(crate) fill_patience: std::time::Duration,
     /// Errors a minute that are forgiven.
     pub(crate) error_budget: u32,
 }
@@ -123,7 +134,15 @@ pub(crate) struct Disk {
     ghosts: Ghosts,
     health: Health,
     counters: Counters,
+    /// Reads for hits.
     pool: Pool,
+    /// Writes of bodies that go into files of their own.
+    writes: Pool,
+    /// Syncs, which may take long.
+    syncs: Pool,
+    /// Bytes of bodies that are not in their files yet.
+    behind: AtomicU64,
+    finishing: Finishing,
     purges: Arc<Purges>,
     clock: Arc<Clock>,
     codec: Arc<dyn ExtensionCodec>,
@@ -183,7 +202,10 @@ impl Disk {
     ) -> Result<Opened, DiskError> {
         let failed = |source| DiskError::Io { path: root.to_owned(), source };
         let (folder, entrance) = Folder::open(&*files, root)?;
-        let pool = Pool::new(config.io_threads, config.io_queue).map_err(failed)?;
+        let pool = Pool::new("io", config.io_threads, config.io_queue).map_err(failed)?;
+        // What they are given is bounded by the bytes that may wait, and by the number of responses on their way in.
+        let writes = Pool::new("write", config.write_threads, 0).map_err(failed)?;
+        let syncs = Pool::new("sync", config.write_threads, 0).map_err(failed)?;
         // Entries are bounded by the bytes, so the channel needs no bound of its own.
         let (jobs, todo) = crossbeam_channel::unbounded();
         let disk = Arc::new(Self {
@@ -197,6 +219,10 @@ impl Disk {
             health: Health::new(root.to_owned(), config.error_budget),
             counters: Counters::default(),
             pool,
+            writes,
+            syncs,
+            behind: AtomicU64::new(0),
+            finishing: Finishing::default(),
             purges: Arc::clone(&shared.purges),
             clock: Arc::clone(&shared.clock),
             codec: Arc::clone(&shared.codec),
@@ -297,11 +323,6 @@ impl Disk {
         self.health.may_read() && self.index.get(key).is_some()
     }
 
-    /// A fill went on without its file.
-    pub(crate) fn count_detached(&self) {
-        stats::count(&self.counters.detached);
-    }
-
     pub(crate) fn root(&self) -> &std::path::Path {
         self.folder.root()
     }
@@ -319,6 +340,7 @@ impl Disk {
 
     /// Writes what waits to be written, and returns when it is in its file.
     pub(crate) fn flush(&self) {
+        self.all_finished(std::time::Duration::MAX);
         let (done, wait) = crossbeam_channel::bounded(1);
         if self.jobs.send(Job::Flush(done)).is_ok() {
             let _ = wait.recv();
@@ -327,6 +349,7 @@ impl Disk {
 
     /// Writes what waits to be written and seals what is open: a process that opens the folder now finds all of it.
     pub(crate) fn seal(&self) {
+        self.finish_bodies();
         let (done, wait) = crossbeam_channel::bounded(1);
         // A disk that hangs does not hold an upgrade up.
         if self.jobs.send(Job::Seal(done)).is_ok() && wait.recv_timeout(CLOSE_PATIENCE).is_err() {
@@ -337,6 +360,7 @@ impl Disk {
     /// Leaves the folder to a younger process: what waits is written, nothing is written or evicted afterwards. What is
     /// there can still be read, and purges are recorded as before.
     pub(crate) fn step_down(&self) {
+        self.finish_bodies();
         let (done, wait) = crossbeam_channel::bounded(1);
         // A disk that hangs does not hold the upgrade up: its lock is free at the latest when this process ends.
         if self.jobs.send(Job::StepDown(done)).is_ok() && wait.recv_timeout(CLOSE_PATIENCE).is_err() {
@@ -347,6 +371,7 @@ impl Disk {
     /// Writes what waits to be written, seals what is open, and gives up the place in the folder. Nothing is
     /// written afterwards.
     pub(crate) fn close(&self) {
+        self.finish_bodies();
         let (done, wait) = crossbeam_channel::bounded(1);
         // A disk that hangs does not keep the process from ending.
         if self.jobs.send(Job::Close(done)).is_ok() && wait.recv_timeout(CLOSE_PATIENCE).is_err() {
@@ -401,6 +426,8 @@ impl Disk {
             queue: self.jobs.len() as u64,
             queue_bytes: self.queued.load(Relaxed),
             reads_waiting: self.pool.waiting(),
+            fill_bytes: self.behind.load(Relaxed),
+            fills_unfinished: self.unfinished(),
             recovered,
             counts: self.counters.snapshot(),
         }

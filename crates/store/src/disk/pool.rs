@@ -19,12 +19,12 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Starts `threads` threads; up to `queue` calls may wait or run.
-    pub(crate) fn new(threads: usize, queue: usize) -> std::io::Result<Self> {
+    /// Starts `threads` threads called `name`; up to `queue` calls may wait or run.
+    pub(crate) fn new(name: &str, threads: usize, queue: usize) -> std::io::Result<Self> {
         let (jobs, todo) = crossbeam_channel::unbounded::<Job>();
         for number in 0..threads.max(1) {
             let todo = todo.clone();
-            std::thread::Builder::new().name(format!("disk-io-{number}")).spawn(move || {
+            std::thread::Builder::new().name(format!("disk-{name}-{number}")).spawn(move || {
                 while let Ok(job) = todo.recv() {
                     // A call that panics loses its own answer, not the thread.
                     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
@@ -86,7 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_queue_is_bounded_and_a_panic_is_contained() {
-        let pool = Arc::new(Pool::new(1, 2).unwrap());
+        let pool = Arc::new(Pool::new("io", 1, 2).unwrap());
         let (open, gate) = crossbeam_channel::bounded::<()>(0);
         let mut blocked = Vec::new();
         for _ in 0..2 {

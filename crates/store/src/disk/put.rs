@@ -30,6 +30,9 @@ impl Put {
     }
 }
 
+/// Dropped when an object can be found, or it is certain that it never will be.
+pub(crate) type Until = Box<dyn std::fmt::Debug + Send + Sync>;
+
 /// The metadata of a body that is in a file of its own already.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -70,12 +73,12 @@ impl Disk {
         self.queued.fetch_sub(bytes, Relaxed);
     }
 
-    /// Queues the metadata of a body in a file. The answer says whether it is in the index now.
-    pub(crate) fn link(&self, link: Link) -> oneshot::Receiver<bool> {
-        let (done, answer) = oneshot::channel();
-        // When the writer has gone, the answer is that it has gone.
-        let _ = self.jobs.send(Job::Link(link, done));
-        answer
+    /// Queues the metadata of a body in a file, and keeps `until` so long. It is handed back when the writer has gone.
+    pub(crate) fn link(&self, link: Link, until: Until) -> Result<(), Until> {
+        match self.jobs.send(Job::Link(link, until)) {
+            Err(crossbeam_channel::SendError(Job::Link(_, until))) => Err(until),
+            _ => Ok(()),
+        }
     }
 
     /// Queues a new header for the object that has `created` as its time of admission. The answer says whether it

@@ -69,7 +69,7 @@ impl Simulated {
         if file.allocate(bytes).is_ok() {
             let (head, epoch) = (Arc::clone(head), self.disk.clock.now());
             // Whether it was linked shows in the index.
-            drop(self.disk.link(Link { names, seq, epoch, head, body_len: len }));
+            drop(self.disk.link(Link { names, seq, epoch, head, body_len: len }, Box::new(())));
             self.work();
         }
     }

@@ -38,6 +38,10 @@ counters! {
     dropped_queue,
     /// Objects that were not put in because there was no space, or the disk does not take any.
     dropped_space,
+    /// Bodies for files of their own that were not put in because the disk did not keep up.
+    dropped_slow,
+    /// Microseconds that those who read along were held up because the disk did not keep up.
+    stalled_micros,
     /// Fills of bodies in files of their own that were taken off the disk after an error.
     detached,
     /// Objects pushed out of the small class.
@@ -107,6 +111,10 @@ pub struct DiskStats {
     pub queue_bytes: u64,
     /// Reads that wait for the pool, or run in it.
     pub reads_waiting: u64,
+    /// Bytes of bodies on their way into files of their own that are not written yet.
+    pub fill_bytes: u64,
+    /// Bodies that have come as a whole and are not synced yet.
+    pub fills_unfinished: u64,
     /// How much of what was there at the start has been looked through, from 0 to 1.
     pub recovered: f64,
     /// Counters.

@@ -13,9 +13,10 @@ use tokio::sync::oneshot;
 
 use super::Disk;
 use super::append::{Active, Then};
+use super::backlog::Asker;
 use super::bodies::BodyFile;
 use super::front::{Parts, header, read_body, read_front};
-use super::put::{Link, Put};
+use super::put::{Link, Put, Until};
 use super::record::{CHUNK, MAX_META, Place, push_chunk, stored_len};
 use super::segment::Class;
 use super::stats::{add, count};
@@ -32,7 +33,7 @@ const TICK: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) enum Job {
     Put(Put, u64),
-    Link(Link, oneshot::Sender<bool>),
+    Link(Link, Until),
     Refresh {
         names: Names,
         epoch: u64,
@@ -40,7 +41,7 @@ pub(super) enum Job {
         done: oneshot::Sender<bool>,
     },
     /// Somebody needs this many bytes for a file.
-    MakeRoom(u64, oneshot::Sender<bool>),
+    MakeRoom(u64, Asker),
     Flush(Sender<()>),
     /// Write what waits and close the segments, so that another process finds it.
     Seal(Sender<()>),
@@ -109,9 +110,9 @@ impl Writer {
                 }
                 self.disk.unqueue(bytes);
             }
-            Job::Link(link, done) => {
+            Job::Link(link, until) => {
                 let (seq, key) = (link.seq, link.names.key);
-                if let Err(error) = self.link(&link, done) {
+                if let Err(error) = self.link(&link, until) {
                     self.lost(key, &error);
                     self.drop_body(seq);
                 }
@@ -123,9 +124,9 @@ impl Writer {
                     log::debug!("a refreshed header is not kept: {error}");
                 }
             }
-            Job::MakeRoom(bytes, done) => {
+            Job::MakeRoom(bytes, asker) => {
                 let enough = self.free(bytes);
-                let _ = done.send(enough);
+                asker.answer(enough);
             }
             Job::Flush(done) => {
                 self.flush();
@@ -182,10 +183,10 @@ impl Writer {
         let header = header(put.names, put.seq, put.epoch, &parts, len, Place::Here);
         let class = self.class_of(put.names.key);
         add(&self.disk.counters.written_bytes, header.record_len());
-        self.append(class, &header, &parts, 0, Then::Put { tags, done: None })
+        self.append(class, &header, &parts, 0, Then::Put { tags, until: None })
     }
 
-    fn link(&mut self, link: &Link, done: oneshot::Sender<bool>) -> io::Result<()> {
+    fn link(&mut self, link: &Link, until: Until) -> io::Result<()> {
         let bytes = stored_len(link.body_len);
         // First of all: what is listed is removed when anything goes wrong.
         let (key, class, after) =
@@ -196,7 +197,7 @@ impl Writer {
         let tag_bytes: Vec<u8> = tags.iter().flat_map(|tag| tag.to_le_bytes()).collect();
         let parts = Parts { meta: &meta, tags: &tag_bytes, body: &[] };
         let header = header(link.names, link.seq, link.epoch, &parts, link.body_len, Place::File);
-        self.append(class, &header, &parts, 0, Then::Put { tags, done: Some(done) })
+        self.append(class, &header, &parts, 0, Then::Put { tags, until: Some(until) })
     }
 
     /// What was pushed out lately and is back belongs to the main class.

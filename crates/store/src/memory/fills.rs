@@ -7,12 +7,11 @@ use pingora_cache::storage::MissHandler;
 use pingora_cache::{CacheKey, CacheMeta};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
-use tokio::sync::oneshot;
 
 use super::{Epoch, MemoryStore, Refusal};
 use crate::body::{Body, Builder};
-use crate::disk::spill::Spill;
-use crate::disk::{Link, Put};
+use crate::disk::spill::{Spill, SpillError};
+use crate::disk::{Link, Put, Until};
 use crate::entry::{OBJECT_OVERHEAD, Object, VARIANT_OVERHEAD};
 use crate::fill::{Fill, Sealed};
 use crate::head::{Head, content_length};
@@ -21,6 +20,19 @@ use crate::purged::Verdict;
 use crate::shard::{Shard, State};
 use crate::stats::count;
 use crate::storage::Names;
+
+/// A complete fill that lookups find until this is dropped.
+#[derive(Debug)]
+struct Shown {
+    store: &'static MemoryStore,
+    fill: Arc<Fill>,
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.store.hide(&self.fill);
+    }
+}
 
 const REFUSED: ErrorType = ErrorType::Custom("cache fill refused");
 
@@ -151,9 +163,9 @@ impl MemoryStore {
     }
 
     /// The file of `fill` cannot be written any further: nobody else shall join it.
-    pub(crate) fn lost_file(&self, fill: &Fill) {
+    pub(crate) fn lost_file(&self, fill: &Fill, error: &SpillError) {
         if let Some(disk) = self.disk_of(fill.family) {
-            disk.count_detached();
+            disk.count_detached(error);
         }
         self.hide(fill);
     }
@@ -187,28 +199,39 @@ impl MemoryStore {
     }
 
     /// All of `fill` is there: stores it, unless a purge or a newer object forbids it. Hands out the bytes
-    /// charged for it from now on, and what says that a body in a file can be found. Lookups find the fill
-    /// until it is [hidden](Self::hide).
-    pub(crate) fn finish_fill(&self, fill: &Arc<Fill>, held: u64) -> (u64, Option<oneshot::Receiver<bool>>) {
+    /// charged for it from now on. Lookups find a fill that went into a file until the disk's index has it.
+    pub(crate) fn finish_fill(&'static self, fill: &Arc<Fill>, held: u64) -> u64 {
         let sealed = fill.seal();
         let shard = self.shard(fill.family);
-        let (kept, linked) = {
+        // Dropped behind the lock, which it takes.
+        let unlinked: Option<Until>;
+        let kept = {
             let mut state = shard.lock();
             state.fills.remove(&fill.id);
-            let done = match sealed {
-                Sealed::Memory(body) => (self.store_object(shard, &mut state, fill, body, held), None),
-                Sealed::File(spill) => (0, self.store_file(shard, &mut state, fill, &spill)),
-                Sealed::Nothing => (0, None),
-            };
-            if done.1.is_none() {
-                self.hide_fill(fill);
+            match sealed {
+                Sealed::Memory(body) => {
+                    unlinked = None;
+                    let kept = self.store_object(shard, &mut state, fill, body, held);
+                    self.hide_fill(fill);
+                    kept
+                }
+                Sealed::File(spill) => {
+                    let shown = Box::new(Shown { store: self, fill: Arc::clone(fill) });
+                    unlinked = self.store_file(shard, &mut state, fill, &spill, shown).err();
+                    0
+                }
+                Sealed::Nothing => {
+                    unlinked = None;
+                    self.hide_fill(fill);
+                    0
+                }
             }
-            done
         };
+        drop(unlinked);
         self.ledger.unmark(held);
         self.ledger.give_back(held.saturating_sub(kept));
         self.fills.fetch_sub(1, Relaxed);
-        (kept, linked)
+        kept
     }
 
     /// The header that `fill` is stored with; none when a purge or a newer object forbids it.
@@ -235,25 +258,27 @@ impl MemoryStore {
         Some(head)
     }
 
-    /// Makes the file of `spill` the object of its key, on disk.
+    /// Makes the file of `spill` the object of its key, on disk. `shown` comes back when that is not to be.
     fn store_file(
         &self,
         shard: &Shard,
         state: &mut State,
         fill: &Fill,
         spill: &Spill,
-    ) -> Option<oneshot::Receiver<bool>> {
-        let head = self.admit(state, fill)?;
+        shown: Until,
+    ) -> std::result::Result<(), Until> {
+        let Some(head) = self.admit(state, fill) else { return Err(shown) };
         // What is in memory is older.
         self.remove_object(shard, state, fill.key);
         self.overtake_older(state, fill);
         if fill.key == fill.family {
             self.drop_hidden_variants(shard, state, fill.family, head.provenance());
         }
-        spill.keep();
         let names = Names { key: fill.key, family: fill.family };
         let link = Link { names, seq: fill.id, epoch: fill.epoch, head, body_len: fill.progress().len };
-        Some(spill.disk().link(link))
+        spill.disk().link(link, shown)?;
+        spill.keep();
+        Ok(())
     }
 
     fn overtake_older(&self, state: &State, fill: &Fill) {

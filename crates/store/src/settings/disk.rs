@@ -3,7 +3,7 @@
 use std::path::{Path as FilePath, PathBuf};
 
 use schemars::JsonSchema;
-use seawall_config::units::ByteSize;
+use seawall_config::units::{ByteSize, Span};
 use seawall_config::{Diagnostics, Path};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +42,16 @@ pub struct DiskSettings {
     pub io_queue: u32,
     /// Bytes of complete responses that may wait to be written. Beyond it new ones are kept in memory only.
     pub write_buffer: ByteSize,
+    /// Threads that write large responses into files of their own, and as many that sync them.
+    pub write_threads: u32,
+    /// Bytes of large responses on their way in that may wait to be written, all together; a quarter of it of one. When the
+    /// disk is further behind, a response is not stored.
+    pub fill_buffer: ByteSize,
+    /// Large responses that are there as a whole and may wait to be synced. Beyond it new ones are not stored.
+    pub fill_queue: u32,
+    /// How long one large response may hold its clients up, in all, because the disk is behind. After that it goes on to them
+    /// and is not stored. Write `1h` to slow them down to the disk instead.
+    pub fill_patience: Span,
     /// Errors a minute that are forgiven. With more failed writes the disk is only read, with more failed reads it
     /// is not used any more, until the next start.
     pub error_budget: u32,
@@ -56,6 +66,10 @@ impl Default for DiskSettings {
             io_threads: 8,
             io_queue: 1024,
             write_buffer: ByteSize::mib(64),
+            write_threads: 4,
+            fill_buffer: ByteSize::mib(64),
+            fill_queue: 256,
+            fill_patience: Span::millis(250),
             error_budget: 16,
         }
     }
@@ -92,6 +106,10 @@ impl DiskSettings {
             io_threads: self.io_threads as usize,
             io_queue: self.io_queue as usize,
             write_buffer: self.write_buffer.bytes(),
+            write_threads: self.write_threads as usize,
+            fill_buffer: self.fill_buffer.bytes(),
+            fill_queue: u64::from(self.fill_queue),
+            fill_patience: self.fill_patience.duration(),
             error_budget: self.error_budget,
         }
     }
@@ -125,6 +143,15 @@ impl DiskSettings {
         }
         if self.write_buffer < ByteSize::mib(1) {
             out.error(&at.key("write_buffer"), "responses on their way to the disk need at least 1MiB");
+        }
+        if self.write_threads == 0 || self.write_threads > MAX_THREADS {
+            out.error(&at.key("write_threads"), format!("it must lie between 1 and {MAX_THREADS}"));
+        }
+        if self.fill_buffer < ByteSize::mib(4) {
+            out.error(&at.key("fill_buffer"), "large responses on their way in need at least 4MiB");
+        }
+        if self.fill_queue == 0 {
+            out.error(&at.key("fill_queue"), "with no place in the queue no large response is stored");
         }
     }
 

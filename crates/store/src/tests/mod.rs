@@ -6,6 +6,7 @@ mod labels;
 mod model;
 mod purges;
 mod restart;
+mod slow;
 mod tiers;
 
 use std::path::Path;

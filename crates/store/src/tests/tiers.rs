@@ -125,6 +125,7 @@ async fn laggards_of_a_large_fill_read_its_file() {
         assert!(own.read_body().await.unwrap().is_none());
         assert!(has(*store, name, len).await);
     }
+    store.flush();
     let stats = store.disk();
     assert_eq!((stats.objects, stats.files), (1, 1), "the second one replaced the first");
     assert_eq!(store.stats().fills_in_flight, 0);

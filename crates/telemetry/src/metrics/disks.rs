@@ -20,7 +20,7 @@ const fn counter(name: &'static str, help: &'static str, read: fn(&DiskSample) -
     Column { spec: Spec::counter(name, help, DISK), read }
 }
 
-static COLUMNS: [Column; 14] = [
+static COLUMNS: [Column; 17] = [
     gauge("seawall_disk_state", "0: read and written, 1: only read, 2: not used.", |d| f64::from(d.state)),
     gauge("seawall_disk_segments", "Segment files.", |d| d.segments.real()),
     gauge("seawall_disk_files", "Bodies in files of their own.", |d| d.files.real()),
@@ -31,12 +31,25 @@ static COLUMNS: [Column; 14] = [
     gauge("seawall_disk_reads_waiting", "Reads waiting for the disk, or running.", |d| {
         d.reads_waiting.real()
     }),
+    gauge(
+        "seawall_disk_fill_bytes",
+        "Bytes of large responses on their way in that wait to be written.",
+        |d| d.fill_bytes.real(),
+    ),
+    gauge("seawall_disk_fills_unfinished", "Large responses that are there and wait to be synced.", |d| {
+        d.fills_unfinished.real()
+    }),
     gauge("seawall_disk_recovered_ratio", "How much of what was there at the start is found again.", |d| {
         d.recovered
     }),
     gauge("seawall_disk_write_amplification", "Bytes written per byte of new content.", |d| {
         d.write_amplification
     }),
+    counter(
+        "seawall_disk_fill_stall_seconds_total",
+        "Time that clients of large responses were held up because the disk did not keep up.",
+        |d| d.fill_stall_seconds,
+    ),
     counter("seawall_disk_writes_total", "Writes.", |d| d.writes.real()),
     counter("seawall_disk_written_bytes_total", "Bytes written for new content.", |d| d.written_bytes.real()),
     counter("seawall_disk_copied_bytes_total", "Bytes copied to keep what was read.", |d| {

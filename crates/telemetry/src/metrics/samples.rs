@@ -162,6 +162,12 @@ pub struct DiskSample {
     pub queue_bytes: u64,
     /// Reads waiting or running.
     pub reads_waiting: u64,
+    /// Bytes of large responses on their way in that are not written yet.
+    pub fill_bytes: u64,
+    /// Large responses that are there as a whole and not synced yet.
+    pub fills_unfinished: u64,
+    /// Seconds that clients were held up because the disk did not keep up.
+    pub fill_stall_seconds: f64,
     /// How much of what was there at the start has been found again, from 0 to 1.
     pub recovered: f64,
     /// Bytes written per byte of new content.

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 
+use parking_lot::{Condvar, Mutex};
+
 use super::{Files, Handle, Mode, RealFiles};
 
 /// What happens at the chosen call.
@@ -29,6 +31,11 @@ struct Plan {
     writes_only: AtomicBool,
     calls: AtomicU64,
     happened: AtomicBool,
+    /// Writes and syncs hang as long as this is set.
+    hangs: Mutex<bool>,
+    goes_on: Condvar,
+    /// Nothing is in the page cache.
+    cold: AtomicBool,
 }
 
 /// What a call is to do.
@@ -38,6 +45,11 @@ enum Verdict {
 }
 
 impl Plan {
+    /// As long as the disk hangs.
+    fn wait(&self) {
+        self.goes_on.wait_while(&mut self.hangs.lock(), |hangs| *hangs);
+    }
+
     fn call(&self, changes: bool) -> io::Result<Verdict> {
         if self.writes_only.load(SeqCst) && !changes {
             return Ok(Verdict::Work);
@@ -75,6 +87,9 @@ impl FaultyFiles {
             writes_only: AtomicBool::new(writes_only),
             calls: AtomicU64::new(0),
             happened: AtomicBool::new(false),
+            hangs: Mutex::new(false),
+            goes_on: Condvar::new(),
+            cold: AtomicBool::new(false),
         }))
     }
 
@@ -86,6 +101,21 @@ impl FaultyFiles {
     /// The next call fails.
     pub(crate) fn break_now(&self) {
         self.0.left.store(0, SeqCst);
+    }
+
+    /// From now on writes and syncs hang, until [`go_on`](Self::go_on).
+    pub(crate) fn hang(&self) {
+        *self.0.hangs.lock() = true;
+    }
+
+    pub(crate) fn go_on(&self) {
+        *self.0.hangs.lock() = false;
+        self.0.goes_on.notify_all();
+    }
+
+    /// From now on the page cache has nothing.
+    pub(crate) fn chill(&self) {
+        self.0.cold.store(true, SeqCst);
     }
 
     /// Nothing fails any more.
@@ -152,6 +182,9 @@ impl Handle for FaultyHandle {
         self.file.read_at(&mut buffer[..len], offset)
     }
     fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        if self.plan.cold.load(SeqCst) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         let len = match self.plan.call(false)? {
             Verdict::Work => buffer.len(),
             Verdict::Half => buffer.len().div_ceil(2),
@@ -159,6 +192,7 @@ impl Handle for FaultyHandle {
         self.file.read_cached_at(&mut buffer[..len], offset)
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        self.plan.wait();
         let len = match self.plan.call(true)? {
             Verdict::Work => bytes.len(),
             Verdict::Half => bytes.len().div_ceil(2),
@@ -178,6 +212,7 @@ impl Handle for FaultyHandle {
         self.file.len()
     }
     fn sync(&self) -> io::Result<()> {
+        self.plan.wait();
         self.plan.call(true)?;
         self.file.sync()
     }
