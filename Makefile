@@ -86,9 +86,10 @@ lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencie
 
 .PHONY: docs
 docs: ## write docs/reference.md, docs/metrics.md and docs/seawall.schema.json from what the program has
-	cargo run --locked -q --workspace --bin seawall -- reference > docs/reference.md
-	cargo run --locked -q --workspace --bin seawall -- reference metrics > docs/metrics.md
-	cargo run --locked -q --workspace --bin seawall -- schema > docs/seawall.schema.json
+	cargo build --locked -q --workspace --bin seawall
+	target/debug/seawall reference > docs/reference.md
+	target/debug/seawall reference metrics > docs/metrics.md
+	target/debug/seawall schema > docs/seawall.schema.json
 
 .PHONY: bench-compress
 bench-compress: build ## CPU per hit of a compressed variant, and per response compressed
