@@ -155,8 +155,8 @@ impl Disk {
         seq: u64,
         expected: Option<u64>,
     ) -> Result<SpillWriter, SpillError> {
-        let grant = expected.map_or(GRANT, stored_len);
-        if !self.health.may_write() || grant > self.space.size() / 2 {
+        // A body that is larger than half of the disk is taken when there is room for it: only nothing is evicted for it.
+        if !self.health.may_write() || expected.map_or(0, stored_len) > self.space.size() {
             return Err(SpillError::NoRoom);
         }
         if self.behind.load(Relaxed) >= self.config.fill_buffer || self.unfinished() >= self.config.fill_queue

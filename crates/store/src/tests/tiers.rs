@@ -288,3 +288,36 @@ async fn a_list_of_disks_shares_the_urls() {
         assert!(has(*store, &format!("/{n}"), 2000).await);
     }
 }
+
+#[tokio::test]
+async fn a_body_of_more_than_half_the_disk_is_taken_when_there_is_room() {
+    let folder = folder();
+    let store = Rig::open(&StoreSettings { max_object: ByteSize::mib(64), ..settings(folder.path()) });
+    let len = 20 << 20;
+    for name in ["/first", "/no_room"] {
+        let bytes = body(name, len);
+        let mut miss = begin(*store, &key(name), &meta(Some(len))).await.unwrap();
+        let mut own = own_reader(*store, &key(name), &miss).await;
+        let mut seen = 0;
+        for part in bytes.chunks(256 << 10) {
+            miss.write_body(Bytes::copy_from_slice(part), false).await.unwrap();
+            while seen < bytes.len()
+                && let Ok(Ok(Some(some))) = tokio::time::timeout(Duration::ZERO, own.read_body()).await
+            {
+                assert!(bytes[seen..seen + some.len()] == some[..]);
+                seen += some.len();
+            }
+            // The disk is asked for in the background; the origin here is faster than any.
+            until(|| store.disk().fill_bytes < 1 << 20 || store.disk().counts.detached > 0).await;
+        }
+        miss.finish().await.unwrap();
+        while let Some(some) = own.read_body().await.unwrap() {
+            assert!(bytes[seen..seen + some.len()] == some[..]);
+            seen += some.len();
+        }
+        assert_eq!(seen, len);
+        store.flush();
+    }
+    assert!(has(*store, "/first", len).await && !has(*store, "/no_room", len).await);
+    assert_eq!((store.disk().files, store.disk().counts.dropped_space), (1, 1));
+}
