@@ -235,10 +235,10 @@ impl Fill {
         }
     }
 
-    /// All of it is in the file: memory need not keep any of it.
-    pub(crate) fn is_written(&self) {
-        if let Content::Spilled { window, bytes, .. } = &mut *self.content.write() {
-            (*window, *bytes) = (VecDeque::new(), 0);
+    /// All of it has come: memory keeps nothing any more of what is in the file.
+    pub(crate) fn drop_written(&self) {
+        if let Content::Spilled { window, bytes, spill, .. } = &mut *self.content.write() {
+            drop_written(window, bytes, spill.written(), 0);
         }
     }
 
@@ -255,14 +255,7 @@ impl Fill {
             let keep = self.window.saturating_add(end.saturating_sub(spill.written()));
             return self.trim(window, bytes, keep);
         }
-        let written = spill.written();
-        while *bytes > SPILL_WINDOW
-            && let Some((start, chunk)) = window.front()
-            && start.saturating_add(chunk.len() as u64) <= written
-        {
-            *bytes = bytes.saturating_sub(chunk.len() as u64);
-            window.pop_front();
-        }
+        drop_written(window, bytes, spill.written(), SPILL_WINDOW);
     }
 
     /// Drops what lies outside the last `keep` bytes, and what the only reader has behind it.
@@ -403,6 +396,17 @@ impl Fill {
             },
         };
         found.map_or(Read::Nothing, Read::Bytes)
+    }
+}
+
+/// Drops of a window what is before `written`, as long as more than `keep` bytes are there.
+fn drop_written(window: &mut VecDeque<(u64, Bytes)>, bytes: &mut u64, written: u64, keep: u64) {
+    while *bytes > keep
+        && let Some((start, chunk)) = window.front()
+        && start.saturating_add(chunk.len() as u64) <= written
+    {
+        *bytes = bytes.saturating_sub(chunk.len() as u64);
+        window.pop_front();
     }
 }
 

@@ -167,7 +167,11 @@ impl HandleMiss for Miss {
         };
         // The disk has the rest of its work to do; nobody who reads waits for that.
         fill.complete();
-        file.finish(Box::new(Finishing { store, fill, held, base: self.base, told: false }));
+        // From here on memory holds only what the disk has to write yet, which `fill_buffer` bounds.
+        fill.drop_written();
+        store.release_fill(held.saturating_sub(self.base));
+        let held = held.min(self.base);
+        file.finish(Box::new(Finishing { store, fill, held, told: false }));
         Ok(MissFinishType::Created(0))
     }
 
@@ -192,16 +196,13 @@ struct Finishing {
     store: &'static MemoryStore,
     fill: Arc<Fill>,
     held: u64,
-    base: u64,
     /// It has been told what became of it.
     told: bool,
 }
 
 impl Finish for Finishing {
     fn written(&mut self) {
-        self.fill.is_written();
-        self.store.release_fill(self.held.saturating_sub(self.base));
-        self.held = self.held.min(self.base);
+        self.fill.drop_written();
     }
 
     fn done(mut self: Box<Self>, result: std::result::Result<(), SpillError>) {

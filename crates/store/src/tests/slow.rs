@@ -270,3 +270,22 @@ async fn syncs_that_hang_hold_no_hit_up() {
     assert_eq!(stats.fills_unfinished, 5);
     slow.files.go_on();
 }
+
+#[tokio::test]
+async fn bodies_that_wait_keep_no_others_out_of_a_small_memory() {
+    let slow = Slow::new(|_| {});
+    let store = slow.open().await;
+    slow.files.hang();
+    // Responses on their way in may hold 2 MiB: the windows of seven such bodies.
+    let names: Vec<String> = (0..12).map(|n| format!("/{n}")).collect();
+    for name in &names {
+        put(*store, name, 300_000).await;
+    }
+    assert_eq!((store.disk().fills_unfinished, store.stats().rejected_no_room), (12, 0));
+    slow.files.go_on();
+    store.flush();
+    store.drop_memory();
+    for name in &names {
+        assert!(has(*store, name, 300_000).await, "{name}");
+    }
+}
