@@ -72,7 +72,7 @@ pub(crate) const SPILL_WINDOW: u64 = 256 << 10;
 /// From so many readers on a fill that goes into a file hands out copies of its window, each of this size at most: who does
 /// not take a reference keeps a whole network buffer, or the window, in memory.
 const CROWD: usize = 16;
-const PIECE: u64 = 32 << 10;
+const PIECE: u64 = 16 << 10;
 
 /// A reader who is so many bytes behind the writer has something to do meanwhile.
 const AHEAD: u64 = 256 << 10;

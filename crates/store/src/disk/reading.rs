@@ -121,7 +121,7 @@ pub(crate) struct Chunks {
 }
 
 /// The most that is handed out at a time of what many read at once, in bytes: whoever does not take it holds it.
-const PIECE: usize = 32 << 10;
+const PIECE: usize = 16 << 10;
 /// Chunks kept for all readers of a fill.
 const RECENT: usize = 8;
 

@@ -163,7 +163,7 @@ cache:
   memory: 16MiB
   memory_object: 256KiB
   max_object: %{large}MiB
-  disk: { path: '%{dir}/store', size: %{disk}MiB, fill_patience: 1h }
+  disk: { path: '%{dir}/store', size: %{disk}MiB, fill_patience: 1h, fill_buffer: 16MiB }
 upstreams: { app: { servers: ['%{origin}'] } }
 sites: [{ hosts: [large.example], routes: [{ path: /, upstream: app, cache: { range_requests: whole } }] }]
 ",
