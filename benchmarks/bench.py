@@ -26,11 +26,11 @@ import socket
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 
 from cpu import CpuClock
+from scratch import scratch
 
 CASES = {
     "hit-1KiB": ("/cached/1k", "hit"),
@@ -242,11 +242,7 @@ def main():
             sys.exit(f"{tool} is missing: run `make bench`, which installs it")
     os.environ["PATH"] += ":/usr/sbin"
 
-    # Workers of a root nginx run as nobody: the folder must let them in.
-    folder = tempfile.mkdtemp(prefix="seawall-bench-")
-    os.chmod(folder, 0o755)
-    servers = []
-    try:
+    with scratch("bench") as (folder, servers):
         for kind in ("cached", "passed"):
             os.makedirs(f"{folder}/www/{kind}")
             for name, size in (("1k", 1024), ("100k", 102400)):
@@ -333,10 +329,6 @@ def main():
         if args.json:
             with open(args.json, "w") as f:
                 json.dump(result, f, indent=1)
-    finally:
-        for server in servers:
-            server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

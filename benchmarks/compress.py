@@ -16,14 +16,13 @@ import gzip
 import os
 import random
 import re
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import urllib.request
 
 from bench import Server, fetch, free_port
+from scratch import scratch
 
 PAGE = 100_000
 CODINGS = ["gzip", "zstd", "br"]
@@ -101,10 +100,7 @@ def main():
     parser.add_argument("--connections", type=int, default=32)
     args = parser.parse_args()
     os.environ["PATH"] += ":/usr/sbin"
-    folder = tempfile.mkdtemp(prefix="seawall-compress-")
-    os.chmod(folder, 0o755)
-    servers = []
-    try:
+    with scratch("compress") as (folder, servers):
         os.makedirs(f"{folder}/www")
         content = page()
         with open(f"{folder}/www/page.html", "wb") as f:
@@ -147,10 +143,6 @@ def main():
         for name, *_ in cases:
             values = cpu[name]
             print(f"| {name} | {sizes[name]} | {statistics.median(values):.1f} us ({min(values):.1f}-{max(values):.1f}) |")
-    finally:
-        for server in servers:
-            server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

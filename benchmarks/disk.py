@@ -20,10 +20,10 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 from bench import Server, fetch, free_port, origin_conf, origin_count
+from scratch import scratch
 
 SIZES = {"1KiB": (1 << 10, 4000), "32KiB": (32 << 10, 1000), "1MiB": (1 << 20, 100)}
 # Of a fill: one more, which goes into a file of its own at Seawall.
@@ -144,8 +144,8 @@ def metric(port, name):
 
 
 class Bench:
-    def __init__(self, args, folder):
-        self.args, self.folder, self.servers, self.metrics = args, folder, [], {}
+    def __init__(self, args, folder, servers):
+        self.args, self.folder, self.servers, self.metrics = args, folder, servers, {}
         os.makedirs(f"{folder}/www/cached")
         for size, (length, _) in FILLS.items():
             with open(f"{folder}/www/cached/{size}", "wb") as f:
@@ -257,11 +257,8 @@ def main():
     for tool in ("h2load", "nginx", "wrk", "taskset"):
         if not shutil.which(tool):
             sys.exit(f"{tool} is missing: run `make bench`, which installs it")
-    folder = tempfile.mkdtemp(prefix="seawall-disk-bench-", dir=args.folder)
-    os.chmod(folder, 0o755)
-    bench = None
-    try:
-        bench = Bench(args, folder)
+    with scratch("disk-bench", args.folder) as (folder, servers):
+        bench = Bench(args, folder, servers)
         tested = [bench.start(name) for name in SERVERS]
         for server in tested:
             for size, (_, count) in SIZES.items():
@@ -271,10 +268,6 @@ def main():
         bench.all_fills([*tested[:2], tested[3]])
         print("\nRSS in MiB:", ", ".join(f"{server.name} {server.rss():.0f}" for server in tested))
         print("after kill -9: the first hit from disk", bench.restart(tested[2]))
-    finally:
-        for server in bench.servers if bench else []:
-            server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

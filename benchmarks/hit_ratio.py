@@ -17,7 +17,8 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
+
+from scratch import scratch
 
 try:
     import libcachesim
@@ -62,15 +63,14 @@ def main():
     parser.add_argument("--shares", default="0.01,0.05,0.1", help="cache sizes as shares of all distinct bytes")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    folder = tempfile.mkdtemp(prefix="seawall-traces-")
-    path = os.path.join(folder, "trace")
     mine = ["Seawall"] if args.tier == "memory" else ["disk", "written", "memory and disk", "of them from memory", "written"]
     others = OTHERS if args.tier == "memory" else OTHERS[:3]
     columns = mine + ["LRU", "S3-FIFO", "Belady", "Belady by size"][:len(others)]
     print(f"{args.requests} requests, seed {args.seed}; each cell: objects % / bytes % that were hits.\n")
     print("| trace | asked for once | cache | " + " | ".join(columns) + " |")
     print("|---" * (len(columns) + 3) + "|")
-    try:
+    with scratch("traces") as (folder, _):
+        path = os.path.join(folder, "trace")
         for name, recipe in TRACES:
             if args.tier == "memory":
                 found = simulate(args, "memory", recipe, path)
@@ -86,10 +86,6 @@ def main():
                     cells.append(f"{objects * 100:.1f} / {bytes_ * 100:.1f}")
                 room = f"{row['share'] * 100:g} % ({row['bytes'] / 2**30:.1f} GiB)"
                 print(f"| {name} | {found['once'] * 100:.0f} % of objects | {room} | {' | '.join(cells)} |", flush=True)
-    finally:
-        if os.path.exists(path):
-            os.remove(path)
-        os.rmdir(folder)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import tempfile
 import time
 
 from bench import Server, free_port, nginx_conf, origin_conf, origin_count, seawall_conf
+from scratch import scratch
 
 # Path, requests, objects that are asked for in turn (none: always the same), and how many of the requests reach the origin.
 CASES = {
@@ -84,10 +85,7 @@ def main():
     for tool in ("h2load", "nginx", "valgrind", "strace"):
         if not shutil.which(tool):
             sys.exit(f"{tool} is missing: run `make bench-instructions`, which installs it")
-    folder = tempfile.mkdtemp(prefix="seawall-instructions-")
-    os.chmod(folder, 0o755)
-    servers = []
-    try:
+    with scratch("instructions") as (folder, servers):
         for kind in ("cached", "passed"):
             os.makedirs(f"{folder}/www/{kind}")
             for name, size in (("1k", 1 << 10), ("100k", 100 << 10), ("1m", 1 << 20)):
@@ -136,10 +134,6 @@ def main():
                     server.stop()
             print(f"| {case} | {cells['seawall', instructions]:,.0f} | {cells['nginx', instructions]:,.0f} "
                   f"| {cells['seawall', calls]:.1f} | {cells['nginx', calls]:.1f} |", flush=True)
-    finally:
-        for server in servers:
-            server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
