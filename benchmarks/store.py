@@ -3,8 +3,9 @@
 purges by tag take.
 
 The program `objects` (crates/store/examples) uses the store itself, without HTTP. It fills a folder and ends on the spot, as after a
-kill -9; opens it again; closes it; opens it once more; and purges by tag. Before each start the page cache is emptied (as root). The
-release binary then starts on the same folder: how long until it answers a request.
+kill -9; opens it again; closes it; opens it once more; and purges by tag. Then it is started some times more, and purges by tag as the
+first thing it does, while objects are still being found, and once more when they are. Before each start the page cache is emptied (as
+root). The release binary starts on the same folder, too: how long until it answers a request.
 
     python3 benchmarks/store.py --objects target/release/examples/objects --seawall target/release/seawall --counts 1000000
 """
@@ -13,15 +14,14 @@ import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 
 from bench import fetch, free_port
 from disk import drop_caches
+from scratch import scratch
 
 
 def run(argv):
@@ -74,14 +74,14 @@ def main():
     parser.add_argument("--seawall", help="the release binary; its start is left out without it")
     parser.add_argument("--folder", help="on the disk to measure; a temporary one by default")
     parser.add_argument("--counts", default="1000000,10000000")
+    parser.add_argument("--starts", type=int, default=20, help="for the first purge")
     parser.add_argument("--bytes", type=int, default=100, help="of each body; a record takes some 450 more")
     args = parser.parse_args()
     print("| objects | start | ready, s | all found, s | index, bytes an object | resident, bytes an object |")
     print("|---|---|---|---|---|---|")
     notes = []
     for count in map(int, args.counts.split(",")):
-        folder = tempfile.mkdtemp(prefix="seawall-store-bench-", dir=args.folder)
-        try:
+        with scratch("store-bench", args.folder) as (folder, _):
             cache, gib = f"{folder}/cache", max(1, count * (args.bytes + 700) * 5 // 4 // 2**30 + 1)
             base = [os.path.abspath(args.objects)]
             [filled] = run([*base, "fill", cache, str(gib), str(count), str(args.bytes)])
@@ -103,8 +103,15 @@ def main():
                       f"| {row['index_bytes'] / objects:.1f} | {row['resident_bytes'] / objects:.1f} |", flush=True)
                 notes += [f"{count:,} objects: purge of {p['purge']} acknowledged after {p['ms']:.2f} ms; of 1000 looked for, "
                           f"{p['left_of_1000']} are found then" for p in purges]
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            firsts = []
+            for _ in range(args.starts):
+                drop_caches()
+                firsts += run([*base, "first", cache, str(gib)])
+            for key, when in (("first_ms", "the first purge of a process"), ("next_ms", "the next one, when all is found")):
+                times = sorted(row[key] for row in firsts)
+                if times:
+                    notes.append(f"{count:,} objects, {len(times)} starts: {when} acknowledged after {times[len(times) // 2]:.2f} ms in the "
+                                 f"median, {times[-1]:.2f} ms at most")
     print("\n" + "\n".join(f"- {note}" for note in notes))
 
 

@@ -5,6 +5,7 @@
 //! objects fill FOLDER GIB COUNT BYTES   ends without closing the store, as after a kill -9
 //! objects open FOLDER GIB               until everything is found again; then closes the store
 //! objects purge FOLDER GIB              the same, and then purges by tag
+//! objects first FOLDER GIB              purges by tag at once, and again when everything is found
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement may panic, and prints")]
@@ -67,6 +68,19 @@ async fn found(store: &'static Store, count: usize) -> usize {
     found
 }
 
+/// Milliseconds until a purge of a tag that nothing has is answered.
+async fn purge_of_none(store: &'static Store) -> f64 {
+    let began = Instant::now();
+    store.purge_labels(&[Label::Tag("none")], false).await.unwrap();
+    began.elapsed().as_secs_f64() * 1e3
+}
+
+async fn wait_found(store: &'static Store) {
+    while !store.is_recovered() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 async fn purges(store: &'static Store, count: usize) {
     for (what, label, soft) in [
         ("a tag of none", Label::Tag("none"), false),
@@ -105,9 +119,7 @@ async fn main() {
             let (before, began) = (resident(), Instant::now());
             let store = open(folder, gib);
             let (ready, ready_memory) = (began.elapsed(), resident());
-            while !store.is_recovered() {
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            wait_found(store).await;
             let (took, disk) = (began.elapsed(), &store.disk_stats()[0]);
             let memory = resident().saturating_sub(ready_memory);
             println!(
@@ -125,6 +137,13 @@ async fn main() {
             }
             store.close();
         }
-        _ => println!("objects fill FOLDER GIB COUNT BYTES | open FOLDER GIB | purge FOLDER GIB"),
+        ["first", folder, gib] => {
+            let store = open(folder, gib);
+            let first = purge_of_none(store).await;
+            wait_found(store).await;
+            println!("{{\"first_ms\": {first:.3}, \"next_ms\": {:.3}}}", purge_of_none(store).await);
+            store.close();
+        }
+        _ => println!("objects fill FOLDER GIB COUNT BYTES | open|purge|first FOLDER GIB"),
     }
 }
