@@ -6,24 +6,13 @@
 //! shard's lock guards (queues, families, the way into the store) has no order to get wrong, and neither has a
 //! [fill](../seawall_store), whose content is under a lock and whose progress is a channel of Tokio's.
 
-#[path = "../../../crates/store/src/clock.rs"]
-#[allow(dead_code, reason = "the models need a part of it")]
-mod clock;
-#[path = "../../../crates/store/src/entry.rs"]
-#[allow(dead_code, reason = "the models need a part of it")]
-mod entry;
-#[path = "../../../crates/store/src/ledger.rs"]
-#[allow(dead_code, reason = "the models need a part of it")]
-mod ledger;
-#[path = "../../../crates/store/src/purged.rs"]
-#[allow(dead_code, reason = "the models need a part of it")]
-mod purged;
-#[path = "../../../crates/store/src/purges.rs"]
-#[allow(dead_code, reason = "the models need a part of it")]
-mod purges;
+#[allow(dead_code, reason = "the models need a part of each")]
+mod parts;
 
 pub mod models;
 mod sync;
+
+pub(crate) use parts::{clock, entry, ledger, purged, purges};
 
 mod body {
     /// Stands for a body.
