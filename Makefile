@@ -46,8 +46,8 @@ test: setup-test ## all tests: units, properties, end to end
 
 .PHONY: conformance-checkout
 conformance-checkout: setup-test ## the suite for HTTP caches as its repository has it: SUITE=a checkout with its npm packages
-	cargo build --locked -p seawall
-	HTTP_CACHE_TESTS="$(abspath $(SUITE))" cargo test --locked -p seawall-test-conformance --test http_cache -- --ignored --nocapture
+	cargo build --locked --workspace --bin seawall
+	HTTP_CACHE_TESTS="$(abspath $(SUITE))" cargo test --locked --workspace --test http_cache -- --ignored --nocapture
 
 FUZZ_SECONDS ?= 30
 
@@ -64,17 +64,21 @@ fuzz: setup ## each parser of the caching rules under libFuzzer, FUZZ_SECONDS (3
 .PHONY: conformance-peers
 conformance-peers: setup-test ## the suite for HTTP caches against other caches and Seawall; SUITE=a checkout for the published tests
 	@deploy/setup.sh peers
-	cargo build --locked -p seawall
+	cargo build --locked --workspace --bin seawall
 	python3 tests/conformance/peers/compare.py --write $(if $(SUITE),--checkout "$(abspath $(SUITE))")
+
+# A selection of packages (-p) would build all they need once more, for other features.
+LONG := cargo nextest run --locked --workspace --profile soak --no-capture
 
 .PHONY: soak
 soak: setup-test ## the long forms: upgrades, 2000 kills of the store, a 10 GiB object (needs 14 GB of disk), mixed load, more orders of events
-	cargo build --locked -p seawall
-	SEAWALL_SOAK=1 cargo test --locked -p seawall-test-upgrade -- --nocapture --test-threads=1
-	SEAWALL_CRASHES=2000 cargo test --locked -p seawall-store --test crash -- --nocapture survives
-	SEAWALL_SOAK_SECONDS=600 cargo test --locked -p seawall-test-resilience --test soak -- --nocapture
-	SEAWALL_LARGE=10240 cargo test --locked -p seawall-test-resilience --test large -- --nocapture --test-threads=1
-	LOOM_MAX_PREEMPTIONS=5 cargo test --locked -p seawall-test-models
+	@command -v cargo-nextest >/dev/null || cargo install --locked --quiet cargo-nextest@0.9.143
+	cargo build --locked --workspace --bin seawall
+	SEAWALL_SOAK=1 $(LONG) -E 'package(seawall-test-upgrade)'
+	SEAWALL_CRASHES=2000 $(LONG) -E 'package(seawall-store) and binary(crash) and test(survives)'
+	SEAWALL_SOAK_SECONDS=600 $(LONG) -E 'package(seawall-test-resilience) and binary(soak)'
+	SEAWALL_LARGE=10240 $(LONG) -E 'package(seawall-test-resilience) and binary(large)'
+	LOOM_MAX_PREEMPTIONS=5 $(LONG) -E 'package(seawall-test-models)'
 
 .PHONY: lint
 lint: setup ## rustfmt, clippy with -D warnings, licences and banned dependencies
@@ -94,7 +98,8 @@ docs: ## write docs/reference.md, docs/metrics.md and docs/seawall.schema.json f
 .PHONY: bench-compress
 bench-compress: build ## CPU per hit of a compressed variant, and per response compressed
 	@deploy/setup.sh bench
-	cargo run --release --locked -q -p seawall-compress --example cost
+	cargo build --release --locked -q --workspace --example cost
+	target/release/examples/cost
 	python3 benchmarks/compress.py --seawall target/release/seawall
 
 .PHONY: bench
@@ -114,7 +119,7 @@ bench-instructions: build ## instructions and system calls per request beside ng
 
 .PHONY: bench-store
 bench-store: build ## 1 and 10 million objects on disk: restarts, memory an object, purges by tag (10 GiB free needed)
-	cargo build --release --locked -p seawall-store --example objects
+	cargo build --release --locked --workspace --example objects
 	python3 benchmarks/store.py --objects target/release/examples/objects --seawall target/release/seawall
 
 .PHONY: hit-ratio

@@ -182,7 +182,7 @@ def main():
         if options.only and peer.name not in options.only:
             continue
         if peer.path() is None:
-            sys.exit(f"{peer.name} is missing: run `deploy/setup.sh peers`, and `cargo build -p seawall` for Seawall")
+            sys.exit(f"{peer.name} is missing: run `deploy/setup.sh peers`, and `cargo build --workspace --bin seawall` for Seawall")
         report = measure(peer, suite)
         results[peer.name] = (peer.version(), report)
         print(peer.name, peer.version(), *(f"{kind} {score(report, kind)}" for kind in KINDS), flush=True)

@@ -338,5 +338,7 @@ pub fn binary() -> PathBuf {
     }
     let test = std::env::current_exe().or_die("find the test itself");
     let found = test.ancestors().skip(1).map(|folder| folder.join("seawall")).find(|path| path.is_file());
-    found.or_die("find the seawall binary: run `cargo build -p seawall` first, as `make test` does")
+    found.or_die(
+        "find the seawall binary: run `cargo build --workspace --bin seawall` first, as `make test` does",
+    )
 }
