@@ -314,6 +314,27 @@ mod tests {
     }
 
     #[test]
+    fn a_relative_folder_that_is_not_there_is_told_by_its_whole_path() {
+        let told = |path: &str| {
+            let mut out = Diagnostics::default();
+            let disk = vec![DiskSettings::new(path, ByteSize::mib(16))].into();
+            StoreSettings { disk, ..StoreSettings::default() }
+                .check_machine(&Path::root().key("cache"), &mut out);
+            out.iter().map(|d| (d.severity, d.message.clone())).collect::<Vec<_>>()
+        };
+        let here = std::env::current_dir().unwrap();
+        let made = here.join("no-such/cache");
+        let [(severity, message)] = &told("no-such/cache")[..] else { panic!("one finding") };
+        assert_eq!(*severity, Severity::Warning);
+        assert!(message.contains(&format!("made as `{}`", made.display())), "{message}");
+        assert!(told("src").is_empty(), "that is there");
+        assert!(told(made.to_str().unwrap()).is_empty(), "nobody can be wrong about that one");
+        let disk = |path: std::path::PathBuf| DiskSettings::new(path, ByteSize::mib(16));
+        assert!(disk("no-such/cache".into()).overlaps(&disk(here.join("no-such"))));
+        assert!(!disk("no-such/cache".into()).overlaps(&disk(here.join("another"))));
+    }
+
+    #[test]
     fn an_object_that_never_fits_is_a_warning() {
         let settings = StoreSettings { memory: ByteSize::mib(2), ..StoreSettings::default() };
         assert_eq!(findings(&settings), [(Severity::Warning, "cache.max_object".to_owned())]);

@@ -29,7 +29,7 @@ pub(super) fn check(settings: &Settings, document: &Document, out: &mut Diagnost
     }
     check_names(settings, &zones, out);
     check_folders(&stores, out);
-    check_memory(&stores, &zones, out);
+    check_memory(&stores, seawall_store::machine_memory(), &zones, out);
     check_uses(settings, document, out);
 }
 
@@ -71,9 +71,9 @@ fn check_folders(stores: &[(Path, StoreSettings)], out: &mut Diagnostics) {
     }
 }
 
-/// Each fits by itself, as the store has found.
-fn check_memory(stores: &[(Path, StoreSettings)], at: &Path, out: &mut Diagnostics) {
-    let Some(total) = seawall_store::machine_memory().filter(|_| stores.len() > 1) else { return };
+/// Each fits by itself into the `machine`'s memory, as the store has found.
+fn check_memory(stores: &[(Path, StoreSettings)], machine: Option<u64>, at: &Path, out: &mut Diagnostics) {
+    let Some(total) = machine.filter(|_| stores.len() > 1) else { return };
     let most = total / 10 * 9;
     let sum = stores.iter().fold(0u64, |sum, (_, store)| sum.saturating_add(store.memory.bytes()));
     if sum > most && stores.iter().all(|(_, store)| store.memory.bytes() <= most) {
@@ -128,5 +128,55 @@ fn check_uses(settings: &Settings, document: &Document, out: &mut Diagnostics) {
         if !document.is_pruned(&root.key("sites")) {
             out.warning(&at.index(number).key("name"), format!("no route uses the cache zone `{name}`"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_config::units::ByteSize;
+    use seawall_config::{Diagnostics, Path, Severity};
+    use seawall_store::StoreSettings;
+
+    use super::{MAX_ZONES, check_memory, check_names};
+    use crate::settings::{Settings, ZoneSettings};
+
+    fn of(count: usize) -> Settings {
+        let mut settings = Settings::default();
+        settings.cache.zones =
+            (0..count).map(|n| ZoneSettings { name: format!("z{n}"), ..ZoneSettings::default() }).collect();
+        settings
+    }
+
+    fn told(check: impl FnOnce(&Path, &mut Diagnostics)) -> Vec<(Severity, String)> {
+        let mut out = Diagnostics::default();
+        check(&Path::root().key("cache").key("zones"), &mut out);
+        out.iter().map(|found| (found.severity, found.message.clone())).collect()
+    }
+
+    #[test]
+    fn there_is_a_most_of_zones() {
+        assert_eq!(told(|at, out| check_names(&of(MAX_ZONES), at, out)), []);
+        let many = told(|at, out| check_names(&of(MAX_ZONES + 1), at, out));
+        assert_eq!(many, [(Severity::Error, "65 zones, but at most 64 are allowed".to_owned())]);
+    }
+
+    #[test]
+    fn the_memory_of_all_zones_together_is_looked_at() {
+        let stores = |sizes: &[u64]| {
+            let store = |mib: &u64| StoreSettings { memory: ByteSize::mib(*mib), ..StoreSettings::default() };
+            sizes.iter().map(|mib| (Path::root(), store(mib))).collect::<Vec<_>>()
+        };
+        let machine = Some(1000 << 20);
+        let check = |sizes: &[u64], machine| told(|at, out| check_memory(&stores(sizes), machine, at, out));
+        let found = check(&[500, 200, 201], machine);
+        let [(Severity::Warning, message)] = &found[..] else { panic!("{found:?}") };
+        assert!(
+            message.contains("901MiB") && message.contains("(1000 MiB)"),
+            "the sum, and what there is: {message}"
+        );
+        assert_eq!(check(&[500, 200, 200], machine), [], "nine tenths");
+        assert_eq!(check(&[901, 1], machine), [], "the store has told that already");
+        assert_eq!(check(&[950], machine), [], "as above");
+        assert_eq!(check(&[500, 200, 201], None), [], "a machine that does not say");
     }
 }

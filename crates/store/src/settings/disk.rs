@@ -28,7 +28,8 @@ const MAX_THREADS: u32 = 256;
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DiskSettings {
-    /// The folder. It is made if it does not exist, and must hold nothing else.
+    /// The folder. It is made if it does not exist, and must hold nothing else. A relative path starts from the folder
+    /// Seawall is started in.
     pub path: PathBuf,
     /// Bytes of it that the cache may take, tables and reserved space included.
     pub size: ByteSize,
@@ -93,7 +94,10 @@ impl DiskSettings {
     /// Whether both are on one folder, or one inside the other.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
-        let place = |disk: &Self| disk.path.canonicalize().unwrap_or_else(|_| disk.path.clone());
+        let place = |disk: &Self| {
+            let there = disk.path.canonicalize().or_else(|_| std::path::absolute(&disk.path));
+            there.unwrap_or_else(|_| disk.path.clone())
+        };
         let (mine, theirs) = (place(self), place(other));
         let named = !mine.as_os_str().is_empty() && !theirs.as_os_str().is_empty();
         named && (mine.starts_with(&theirs) || theirs.starts_with(&mine))
@@ -161,10 +165,30 @@ impl DiskSettings {
             return;
         }
         let at_path = at.key("path");
-        let Some(existing) = self.path.ancestors().find(|folder| is_named(folder) && folder.exists()) else {
-            out.error(&at_path, format!("`{}` is nowhere", self.path.display()));
-            return;
+        let shown = self.path.display();
+        let place = match std::path::absolute(&self.path) {
+            Ok(place) => place,
+            Err(error) => {
+                out.error(
+                    &at_path,
+                    format!("`{shown}` starts from the folder Seawall is started in: {error}"),
+                )
+                .hint("write the whole path, such as `/var/cache/seawall`");
+                return;
+            }
         };
+        if self.path.is_relative() && !place.exists() {
+            out.warning(
+                &at_path,
+                format!(
+                    "`{shown}` starts from the folder Seawall is started in, and is not there: it would be made \
+                     as `{}`",
+                    place.display()
+                ),
+            )
+            .hint("write the whole path: then it is one folder, wherever Seawall is started");
+        }
+        let existing = place.ancestors().find(|folder| folder.exists()).unwrap_or(FilePath::new("/"));
         if !existing.is_dir() {
             out.error(&at_path, format!("`{}` is not a folder", existing.display()));
             return;
@@ -182,7 +206,7 @@ impl DiskSettings {
                 &at.key("size"),
                 format!("{} is more than the whole file system has ({} MiB)", self.size, total >> 20),
             );
-        } else if existing == self.path.as_path() {
+        } else if existing == place.as_path() {
             // What a store that is there already takes is not free, and still counts.
         } else if self.size.bytes() > free {
             out.warning(
@@ -192,10 +216,6 @@ impl DiskSettings {
             .hint("when the file system is full, new responses are kept in memory only");
         }
     }
-}
-
-fn is_named(folder: &FilePath) -> bool {
-    !folder.as_os_str().is_empty()
 }
 
 /// Two disks on one folder, or one inside the other.
