@@ -74,6 +74,7 @@ impl Disks {
                 for done in done {
                     let _ = done.send(recorded);
                 }
+                recorders.iter().filter(|disk| disk.is_usable()).for_each(|disk| disk.ready_journal());
             }
         };
         std::thread::Builder::new().name("disk-purges".into()).spawn(run).map_err(|source| {
