@@ -166,13 +166,26 @@ impl Disks {
 /// Records purges on every disk: what one disk missed, the others tell it at the next start. Whether at least one has
 /// them, and no disk that lacks them will be asked.
 fn record(disks: &[Arc<Disk>], purges: &[Purge]) -> bool {
-    let mut recorded = false;
-    for disk in disks {
-        if disk.is_usable() {
-            recorded |= disk.record_purges(purges);
+    let usable: Vec<&Arc<Disk>> = disks.iter().filter(|disk| disk.is_usable()).collect();
+    let Some((first, others)) = usable.split_first() else { return false };
+    // All at once: a purge waits for the slowest of them and not for their sum.
+    std::thread::scope(|scope| {
+        let spawn = |disk: &Arc<Disk>| {
+            let disk = Arc::clone(disk);
+            let run = move || disk.record_purges(purges);
+            std::thread::Builder::new().name("disk-purge".into()).spawn_scoped(scope, run)
+        };
+        let running: Vec<_> = others.iter().map(|disk| (*disk, spawn(disk))).collect();
+        let mut recorded = first.record_purges(purges);
+        for (disk, thread) in running {
+            recorded |= match thread {
+                Ok(thread) => thread.join().unwrap_or(false),
+                // No thread to be had: one after the other then.
+                Err(_) => disk.record_purges(purges),
+            };
         }
-    }
-    recorded
+        recorded
+    })
 }
 
 /// A number in (0, 1) that depends on the URL and the disk alone.
