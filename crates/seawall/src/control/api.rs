@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
+use futures::future::join_all;
 use seawall_admin::{Control, Fault, MAX_PURGED, Order, Purge, Readiness, Reply};
 use seawall_proxy::{Purge as Name, Purged, UpstreamKind, Zone};
 use seawall_telemetry::{LogLevel, LogSettings, process_log};
@@ -16,6 +17,9 @@ use crate::signals::Wish;
 
 /// The largest weight, as in the settings.
 const MAX_WEIGHT: u32 = 256;
+
+/// Names of one purge that are under way at once.
+const AT_ONCE: usize = 64;
 
 /// [`Node`] for the API: it needs the `Arc` to work on after a caller has left.
 pub(crate) struct NodeControl(pub(crate) Arc<Node>);
@@ -125,9 +129,24 @@ impl Control for NodeControl {
         }
         let (plan, began) = (self.0.plan(), Instant::now());
         let mut done = Vec::with_capacity(purge.len());
-        for name in names(&purge) {
-            let soft = purge.soft.unwrap_or_else(|| name.is_soft_by_default());
-            match plan.purge(name, soft, purge.zone.as_deref()).await {
+        let zone = purge.zone.as_deref();
+        let is_soft = |name: &Name<'_>| purge.soft.unwrap_or_else(|| name.is_soft_by_default());
+        let mut outcomes = Vec::with_capacity(purge.len());
+        let all: Vec<Name<'_>> = names(&purge).collect();
+        for some in all.chunks(AT_ONCE) {
+            // Those under way together share one write to the disk.
+            let mut running = Vec::with_capacity(some.len());
+            for name in some {
+                running.push(plan.purge(*name, is_soft(name), zone));
+            }
+            outcomes.extend(join_all(running).await);
+            if outcomes.iter().any(Result::is_err) {
+                break;
+            }
+        }
+        for (name, outcome) in all.into_iter().zip(outcomes) {
+            let soft = is_soft(&name);
+            match outcome {
                 Ok(found) => {
                     let mut one = json!({ "by": name.by(), "name": text(name), "soft": soft });
                     if let Some(found) = found {
