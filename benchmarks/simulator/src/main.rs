@@ -11,7 +11,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use seawall_config::units::ByteSize;
-use seawall_store::{DiskSettings, MemoryStore, Simulation, StoreSettings, Tier, TierSimulation};
+use seawall_store::{
+    Admission, Choices, DiskSettings, MemoryStore, Simulation, StoreSettings, Tier, TierSimulation,
+};
 use trace::{Recipe, Request};
 
 /// Hit ratios of Seawall's store on a made trace, as JSON.
@@ -28,6 +30,15 @@ struct Arguments {
     /// Bytes of a segment (`cache.disk.segment`); by default what a disk of the size would take.
     #[arg(long)]
     segment: Option<u64>,
+    /// What the disk takes.
+    #[arg(long, value_enum, default_value = "always")]
+    admission: Admits,
+    /// With an admission: fetches that are remembered, for each key that a real disk remembers of what it pushed out.
+    #[arg(long, default_value_t = 1.0)]
+    window: f64,
+    /// Keys of what was pushed out of the disk, for each that a real one remembers.
+    #[arg(long, default_value_t = 1.0)]
+    ghosts: f64,
     /// Sizes of the cache, each as a share of all the bytes that were asked for once.
     #[arg(long, value_delimiter = ',', default_value = "0.01,0.05,0.1")]
     shares: Vec<f64>,
@@ -49,6 +60,17 @@ enum Tiers {
     Disk,
     /// A disk below memory.
     Both,
+}
+
+/// What a simulated disk takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Admits {
+    /// Everything, as the store does.
+    Always,
+    /// What was fetched before, lately.
+    SecondFetch,
+    /// The same, and what is asked for again while it is in memory.
+    SecondRequest,
 }
 
 /// What a trace contains.
@@ -143,7 +165,16 @@ fn tiers(arguments: &Arguments, size: u64) -> Result<TierSimulation, String> {
         disk: vec![disk].into(),
         ..StoreSettings::default()
     };
-    TierSimulation::new(&settings, arguments.tier == Tiers::Both).map_err(|error| error.to_string())
+    let choices = Choices {
+        admission: match arguments.admission {
+            Admits::Always => Admission::Always,
+            Admits::SecondFetch => Admission::SecondFetch,
+            Admits::SecondRequest => Admission::SecondRequest,
+        },
+        window: arguments.window,
+        ghosts: arguments.ghosts,
+    };
+    TierSimulation::new(&settings, arguments.tier == Tiers::Both, choices).map_err(|error| error.to_string())
 }
 
 /// A disk of `size` bytes on `trace`.

@@ -82,7 +82,7 @@ pub use miss::{FILL_ABANDONED, WRONG_LENGTH};
 pub use object_key::{NotObjectKey, ObjectKey};
 pub use settings::{DiskSettings, StoreSettings, machine_memory};
 #[cfg(feature = "simulation")]
-pub use simulation::{Tier, TierSimulation};
+pub use simulation::{Admission, Choices, Tier, TierSimulation};
 pub use stats::Stats;
 pub use store::{PURGE_NOT_RECORDED, Peek, Store};
 

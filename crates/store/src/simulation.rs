@@ -1,14 +1,16 @@
 //! Both tiers without the content, for measuring hit ratios: memory above a disk, or the disk alone.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::codec::NoExtensions;
-use crate::disk::Shared;
+use crate::disk::ghosts::Ghosts;
 use crate::disk::record::{Header, Place, stored_len};
 use crate::disk::simulation::Simulated;
 use crate::disk::stats::DiskStats;
 use crate::disk::toc::ENTRY;
+use crate::disk::{Config, Shared};
 use crate::head::Head;
 use crate::memory::simulation::{Simulation, head, key_of};
 use crate::memory::{MemoryStore, StoreError};
@@ -24,6 +26,40 @@ pub enum Tier {
     Disk,
 }
 
+/// What a simulated disk takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Admission {
+    /// Everything, as the real one does.
+    #[default]
+    Always,
+    /// What was fetched before, lately.
+    SecondFetch,
+    /// What was fetched before, lately, or is asked for again while it is in memory.
+    SecondRequest,
+}
+
+/// How a simulated disk differs from a real one.
+#[derive(Debug, Clone, Copy)]
+pub struct Choices {
+    /// What it takes.
+    pub admission: Admission,
+    /// Fetches that are remembered for it, for each that a real disk remembers of what it pushed out.
+    pub window: f64,
+    /// What is remembered of what was pushed out, for each that a real disk remembers.
+    pub ghosts: f64,
+}
+
+impl Default for Choices {
+    fn default() -> Self {
+        Self { admission: Admission::default(), window: 1.0, ghosts: 1.0 }
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of keys is enough")]
+fn scaled(keys: usize, factor: f64) -> usize {
+    (keys as f64 * factor) as usize
+}
+
 /// A store with a disk that is asked for numbers instead of URLs.
 pub struct TierSimulation {
     memory: Option<Arc<Simulation>>,
@@ -33,6 +69,11 @@ pub struct TierSimulation {
     memory_object: u64,
     max_object: u64,
     next: u64,
+    admission: Admission,
+    /// What was fetched lately.
+    fetched: Ghosts,
+    /// What is in memory, was not asked for again, and is not on the disk.
+    on_trial: HashSet<u128, ahash::RandomState>,
 }
 
 impl TierSimulation {
@@ -40,7 +81,7 @@ impl TierSimulation {
     ///
     /// # Errors
     /// When the settings cannot be meant, or name no disk.
-    pub fn new(settings: &StoreSettings, memory: bool) -> Result<Self, StoreError> {
+    pub fn new(settings: &StoreSettings, memory: bool, choices: Choices) -> Result<Self, StoreError> {
         let wrong = |error: &dyn std::fmt::Display| StoreError::Settings(error.to_string());
         MemoryStore::check(settings)?;
         let disk = settings.disk.iter().next().ok_or_else(|| wrong(&"no disk"))?;
@@ -59,7 +100,10 @@ impl TierSimulation {
         };
         let above = memory.clone();
         let hot = Box::new(move |key| above.as_ref().is_some_and(|memory| memory.holds_dear(key)));
-        let disk = Simulated::new(disk.config(settings), &shared, hot).map_err(StoreError::Disk)?;
+        let real = disk.config(settings);
+        let fetched = Ghosts::new(scaled(real.ghosts, choices.window));
+        let config = Config { ghosts: scaled(real.ghosts, choices.ghosts), ..real };
+        let disk = Simulated::new(config, &shared, hot).map_err(StoreError::Disk)?;
         Ok(Self {
             memory,
             disk,
@@ -68,6 +112,9 @@ impl TierSimulation {
             memory_object: settings.memory_object().bytes(),
             max_object: settings.max_object.bytes(),
             next: 1,
+            admission: choices.admission,
+            fetched,
+            on_trial: HashSet::default(),
         })
     }
 
@@ -96,6 +143,9 @@ impl TierSimulation {
         let key = key_of(object);
         let small = length <= self.memory_object;
         if self.memory.as_ref().is_some_and(|memory| memory.find(key)) {
+            if self.on_trial.remove(&key) && !self.disk.has(key) {
+                self.disk.put(key, self.next, &self.head, length);
+            }
             return Some(Tier::Memory);
         }
         if let Some(found) = self.disk.find(key) {
@@ -108,10 +158,19 @@ impl TierSimulation {
             return None;
         }
         self.next = self.next.saturating_add(1);
-        if small {
-            if let Some(memory) = &self.memory {
-                memory.fill(key, length);
+        let admitted = self.admission == Admission::Always || self.fetched.has(key);
+        if self.admission != Admission::Always {
+            self.fetched.put(key);
+        }
+        if let Some(memory) = self.memory.as_ref().filter(|_| small) {
+            memory.fill(key, length);
+        }
+        if !admitted {
+            if small && self.admission == Admission::SecondRequest {
+                self.on_trial.insert(key);
             }
+        } else if small {
+            self.on_trial.remove(&key);
             self.disk.put(key, self.next, &self.head, length);
         } else {
             self.disk.put_file(key, self.next, &self.head, length);
@@ -130,7 +189,7 @@ impl TierSimulation {
 mod tests {
     use seawall_config::units::ByteSize;
 
-    use super::{Tier, TierSimulation};
+    use super::{Admission, Choices, Tier, TierSimulation};
     use crate::settings::{DiskSettings, StoreSettings};
 
     /// What was asked for twice outlives a crawler that asks for three times the disk: all files, and of the records that
@@ -142,7 +201,7 @@ mod tests {
             disk: vec![DiskSettings::new("/simulated", ByteSize::mib(256))].into(),
             ..StoreSettings::default()
         };
-        let mut store = TierSimulation::new(&settings, false).unwrap();
+        let mut store = TierSimulation::new(&settings, false, Choices::default()).unwrap();
         let length = |number: u64| if number.is_multiple_of(8) { 2 << 20 } else { 64 << 10 };
         for round in 0..2 {
             for number in 0..100 {
@@ -162,5 +221,34 @@ mod tests {
         let stats = store.stats();
         assert!(stats.bytes <= stats.capacity_bytes);
         assert!(stats.counts.evicted_small > 500 && stats.counts.evicted_files > 100);
+    }
+
+    #[test]
+    fn a_disk_that_takes_what_was_fetched_before_writes_nothing_for_a_crawler() {
+        let settings = StoreSettings {
+            memory: ByteSize::mib(16),
+            disk: vec![DiskSettings::new("/simulated", ByteSize::mib(256))].into(),
+            ..StoreSettings::default()
+        };
+        let tried = |admission, memory| {
+            let choices = Choices { admission, ..Choices::default() };
+            let mut store = TierSimulation::new(&settings, memory, choices).unwrap();
+            let mut tiers = Vec::new();
+            for number in 0..500 {
+                store.request(number, 1000);
+            }
+            let after_once = store.stats().counts.written_bytes;
+            for _ in 0..2 {
+                tiers.push(store.request(7, 1000));
+            }
+            (after_once, tiers, store.stats().objects)
+        };
+        let (written, found, _) = tried(Admission::Always, false);
+        assert!(written > 500_000 && found == [Some(Tier::Disk); 2]);
+        let (written, found, objects) = tried(Admission::SecondFetch, false);
+        assert_eq!((written, &found[..], objects), (0, &[None, Some(Tier::Disk)][..], 1));
+        // What memory has is not fetched again; asked for again it is written.
+        assert_eq!(tried(Admission::SecondFetch, true).2, 0);
+        assert_eq!(tried(Admission::SecondRequest, true), (0, vec![Some(Tier::Memory); 2], 1));
     }
 }

@@ -19,7 +19,7 @@ mod find;
 mod finishing;
 pub(crate) mod folder;
 mod front;
-mod ghosts;
+pub(crate) mod ghosts;
 pub(crate) mod health;
 mod index;
 pub(crate) mod inspect;
@@ -92,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) fill_patience: std::time::Duration,
     /// Errors a minute that are forgiven.
     pub(crate) error_budget: u32,
+    /// Keys remembered of what was pushed out.
+    pub(crate) ghosts: usize,
 }
 
 impl Config {
@@ -214,8 +216,7 @@ impl Disk {
             segments: Segments::default(),
             space: Space::new(config.size),
             bodies: Bodies::default(),
-            // One for every 32 KiB: about the number of objects of a common mix.
-            ghosts: Ghosts::new(usize::try_from(config.size >> 15).unwrap_or(usize::MAX).min(1 << 26)),
+            ghosts: Ghosts::new(config.ghosts),
             health: Health::new(root.to_owned(), config.error_budget),
             counters: Counters::default(),
             pool,

@@ -46,6 +46,11 @@ impl Simulated {
         Some(found)
     }
 
+    /// Whether the index has `key`. It counts as no use.
+    pub(crate) fn has(&self, key: u128) -> bool {
+        self.disk.index.get(key).is_some()
+    }
+
     /// Stores a body of zeros in a segment.
     pub(crate) fn put(&mut self, key: u128, seq: u64, head: &Arc<Head>, len: u64) {
         let names = Names { key, family: key };

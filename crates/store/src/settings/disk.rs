@@ -115,6 +115,8 @@ impl DiskSettings {
             fill_queue: u64::from(self.fill_queue),
             fill_patience: self.fill_patience.duration(),
             error_budget: self.error_budget,
+            // One for every 32 KiB: about the number of objects of a common mix.
+            ghosts: usize::try_from(self.size.bytes() >> 15).unwrap_or(usize::MAX).min(1 << 26),
         }
     }
 
