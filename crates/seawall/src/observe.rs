@@ -216,6 +216,7 @@ fn disk_sample(disk: &DiskStats) -> DiskSample {
         queue: disk.queue,
         queue_bytes: disk.queue_bytes,
         reads_waiting: disk.reads_waiting,
+        read_buffer_bytes: disk.read_buffer_bytes,
         fill_bytes: disk.fill_bytes,
         fills_unfinished: disk.fills_unfinished,
         fill_stall_seconds: counts.stalled_micros as f64 / 1e6,

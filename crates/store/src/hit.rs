@@ -12,7 +12,8 @@ use pingora_cache::{CacheKey, HitHandler};
 use pingora_error::{Error, ErrorType, Result};
 use tokio::sync::watch;
 
-use crate::disk::reading::{Chunks, ReadError};
+use crate::disk::chunks::Chunks;
+use crate::disk::reading::ReadError;
 use crate::entry::Object;
 use crate::fill::{Fill, Progress, Read, State};
 

@@ -7,10 +7,11 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::Disk;
+use super::chunks::Chunks;
 use super::index::{Found, Place as At};
 use super::io::{Handle, Mode};
 use super::pool::Busy;
-use super::reading::{Chunks, PATIENCE, ReadError};
+use super::reading::{PATIENCE, ReadError};
 use super::record::{HEADER, Header, Place, decode_tags, stored_len};
 use super::stats::count;
 use crate::codec::{Decoded, decode_meta};

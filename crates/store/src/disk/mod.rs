@@ -15,6 +15,7 @@
 mod append;
 mod backlog;
 pub(crate) mod bodies;
+pub(crate) mod chunks;
 mod find;
 mod finishing;
 pub(crate) mod folder;
@@ -26,8 +27,10 @@ pub(crate) mod inspect;
 pub(crate) mod io;
 pub(crate) mod journal;
 mod others;
+mod pieces;
 mod pool;
 mod put;
+mod read_buffer;
 pub(crate) mod reading;
 mod reclaim;
 pub(crate) mod record;
@@ -57,6 +60,7 @@ use io::{Files, Handle};
 use journal::{Journal, Tail};
 use pool::Pool;
 pub(crate) use put::{Link, Put, Until};
+use read_buffer::ReadBuffer;
 use segment::Segments;
 use space::Space;
 use stats::{Counters, DiskStats};
@@ -80,6 +84,8 @@ pub(crate) struct Config {
     pub(crate) io_threads: usize,
     /// Reads that may wait.
     pub(crate) io_queue: usize,
+    /// Bytes read that clients may not have taken yet.
+    pub(crate) read_buffer: u64,
     /// Bytes of objects that may wait to be written.
     pub(crate) write_buffer: u64,
     /// Threads that write bodies into files of their own, and as many that sync.
@@ -138,6 +144,8 @@ pub(crate) struct Disk {
     counters: Counters,
     /// Reads for hits.
     pool: Pool,
+    /// What they have read and nobody has taken yet.
+    read_buffer: Arc<ReadBuffer>,
     /// Writes of bodies that go into files of their own.
     writes: Pool,
     /// Syncs, which may take long.
@@ -220,6 +228,7 @@ impl Disk {
             health: Health::new(root.to_owned(), config.error_budget),
             counters: Counters::default(),
             pool,
+            read_buffer: ReadBuffer::new(config.read_buffer),
             writes,
             syncs,
             behind: AtomicU64::new(0),
@@ -435,6 +444,7 @@ impl Disk {
             queue: self.jobs.len() as u64,
             queue_bytes: self.queued.load(Relaxed),
             reads_waiting: self.pool.waiting(),
+            read_buffer_bytes: self.read_buffer.used(),
             fill_bytes: self.behind.load(Relaxed),
             fills_unfinished: self.unfinished(),
             recovered,

@@ -177,11 +177,17 @@ pub(crate) fn chunk_len(body_len: u64, index: u64) -> usize {
 
 /// The CRC of chunk `index` of the object with number `seq`.
 pub(crate) fn chunk_crc(seq: u64, index: u64, data: &[u8]) -> u32 {
+    let mut hasher = chunk_hasher(seq, index);
+    hasher.update(data);
+    hasher.finalize()
+}
+
+/// The beginning of the CRC of a chunk.
+pub(crate) fn chunk_hasher(seq: u64, index: u64) -> crc32fast::Hasher {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&seq.to_le_bytes());
     hasher.update(&index.to_le_bytes());
-    hasher.update(data);
-    hasher.finalize()
+    hasher
 }
 
 /// Whether `stored` is chunk `index` of the object with number `seq`: data, then CRC.

@@ -16,9 +16,10 @@ use tokio::sync::Notify;
 
 use super::Disk;
 use super::backlog::{Backlog, End};
+use super::chunks::Chunks;
 use super::finishing::Unfinished;
 use super::io::{Handle, Mode};
-use super::reading::{Chunks, Recent};
+use super::pieces::Recent;
 use super::record::stored_len;
 use super::stats::{add, count};
 

@@ -111,6 +111,8 @@ pub struct DiskStats {
     pub queue_bytes: u64,
     /// Reads that wait for the pool, or run in it.
     pub reads_waiting: u64,
+    /// Bytes of chunks that were read for clients who have not taken them yet.
+    pub read_buffer_bytes: u64,
     /// Bytes of bodies on their way into files of their own that are not written yet.
     pub fill_bytes: u64,
     /// Bodies that have come as a whole and are not synced yet.

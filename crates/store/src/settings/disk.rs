@@ -41,6 +41,9 @@ pub struct DiskSettings {
     pub io_threads: u32,
     /// Reads that may wait for these threads. Beyond it a lookup is a miss.
     pub io_queue: u32,
+    /// Bytes read for clients that may wait to be taken by them, 64KiB to 256KiB of one. Beyond it clients get 16KiB at a
+    /// time, which takes more reads and no more memory than that.
+    pub read_buffer: ByteSize,
     /// Bytes of complete responses that may wait to be written. Beyond it new ones are kept in memory only.
     pub write_buffer: ByteSize,
     /// Threads that write large responses into files of their own, and as many that sync them.
@@ -66,6 +69,7 @@ impl Default for DiskSettings {
             segment: None,
             io_threads: 8,
             io_queue: 1024,
+            read_buffer: ByteSize::mib(32),
             write_buffer: ByteSize::mib(64),
             write_threads: 4,
             fill_buffer: ByteSize::mib(64),
@@ -109,6 +113,7 @@ impl DiskSettings {
             segment: self.segment_bytes(),
             io_threads: self.io_threads as usize,
             io_queue: self.io_queue as usize,
+            read_buffer: self.read_buffer.bytes(),
             write_buffer: self.write_buffer.bytes(),
             write_threads: self.write_threads as usize,
             fill_buffer: self.fill_buffer.bytes(),
@@ -146,6 +151,9 @@ impl DiskSettings {
         }
         if self.io_queue == 0 {
             out.error(&at.key("io_queue"), "with no place in the queue nothing is read");
+        }
+        if self.read_buffer < ByteSize::mib(1) {
+            out.error(&at.key("read_buffer"), "what clients have not taken yet needs at least 1MiB");
         }
         if self.write_buffer < ByteSize::mib(1) {
             out.error(&at.key("write_buffer"), "responses on their way to the disk need at least 1MiB");

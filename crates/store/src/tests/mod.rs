@@ -7,6 +7,7 @@ mod model;
 mod purges;
 mod restart;
 mod slow;
+mod stalled;
 mod tiers;
 
 use std::path::Path;

@@ -20,7 +20,7 @@ const fn counter(name: &'static str, help: &'static str, read: fn(&DiskSample) -
     Column { spec: Spec::counter(name, help, DISK), read }
 }
 
-static COLUMNS: [Column; 17] = [
+static COLUMNS: [Column; 18] = [
     gauge("seawall_disk_state", "0: read and written, 1: only read, 2: not used.", |d| f64::from(d.state)),
     gauge("seawall_disk_segments", "Segment files.", |d| d.segments.real()),
     gauge("seawall_disk_files", "Bodies in files of their own.", |d| d.files.real()),
@@ -31,6 +31,11 @@ static COLUMNS: [Column; 17] = [
     gauge("seawall_disk_reads_waiting", "Reads waiting for the disk, or running.", |d| {
         d.reads_waiting.real()
     }),
+    gauge(
+        "seawall_disk_read_buffer_bytes",
+        "Bytes read, 64KiB or more at a time, that clients have not taken yet.",
+        |d| d.read_buffer_bytes.real(),
+    ),
     gauge(
         "seawall_disk_fill_bytes",
         "Bytes of large responses on their way in that wait to be written.",

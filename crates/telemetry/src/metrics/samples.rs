@@ -162,6 +162,8 @@ pub struct DiskSample {
     pub queue_bytes: u64,
     /// Reads waiting or running.
     pub reads_waiting: u64,
+    /// Bytes read for clients who have not taken them yet.
+    pub read_buffer_bytes: u64,
     /// Bytes of large responses on their way in that are not written yet.
     pub fill_bytes: u64,
     /// Large responses that are there as a whole and not synced yet.
