@@ -78,6 +78,7 @@ soak: setup-test ## the long forms: upgrades, 2000 kills of the store, a 10 GiB 
 	SEAWALL_CRASHES=2000 $(LONG) -E 'package(seawall-store) and binary(crash) and test(survives)'
 	SEAWALL_SOAK_SECONDS=600 $(LONG) -E 'package(seawall-test-resilience) and binary(soak)'
 	SEAWALL_LARGE=10240 $(LONG) -E 'package(seawall-test-resilience) and binary(large)'
+	$(LONG) --run-ignored ignored-only -E 'package(seawall-test-resilience) and binary(disk_trouble)'
 	LOOM_MAX_PREEMPTIONS=5 $(LONG) -E 'package(seawall-test-models)'
 
 .PHONY: lint

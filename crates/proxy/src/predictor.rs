@@ -15,9 +15,12 @@ const OF_ONE_ANSWER: [&str; 5] =
 /// The reason not to store a failure of the origin while something is stored that could stand in for it.
 pub(crate) const OF_ONE_MOMENT: &str = "origin-trouble";
 
+/// The reason not to store what the store has no room for at the moment.
+pub(crate) const NO_ROOM: &str = "no-room";
+
 /// What speaks of one request, or of one moment, and not of the key.
 fn is_passing(reason: &'static str) -> bool {
-    reason == OF_ONE_MOMENT || speaks_of_the_request(reason)
+    reason == OF_ONE_MOMENT || reason == NO_ROOM || speaks_of_the_request(reason)
 }
 
 /// Pingora's predictor, which knows primary keys only, with a name of its own for the parts of a URL: a whole that is
@@ -115,7 +118,7 @@ mod tests {
     #[test]
     fn what_passes_is_not_remembered() {
         let (known, (whole, _)) = (Uncacheable::<1>::new(10), keys());
-        for reason in [OF_ONE_MOMENT, "authorization", "request-no-store", "status"] {
+        for reason in [OF_ONE_MOMENT, NO_ROOM, "authorization", "request-no-store", "status"] {
             assert_eq!(known.mark_uncacheable(&whole, NoCacheReason::Custom(reason)), None, "{reason}");
             assert!(known.cacheable_prediction(&whole), "{reason}");
         }

@@ -209,6 +209,7 @@ fn disk_sample(disk: &DiskStats) -> DiskSample {
     DiskSample {
         path: disk.path.display().to_string(),
         state: disk.state as u8,
+        limit_bytes: disk.limit_bytes,
         segments: disk.segments,
         files: disk.files,
         index_bytes: disk.index_bytes,
@@ -235,6 +236,7 @@ fn disk_sample(disk: &DiskStats) -> DiskSample {
             ("read", counts.read_errors),
             ("write", counts.write_errors),
             ("corrupt", counts.corrupt),
+            ("lost", counts.begun_anew),
         ],
         ..DiskSample::default()
     }

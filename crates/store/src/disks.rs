@@ -37,6 +37,8 @@ impl Recording {
 pub(crate) struct Disks {
     disks: Vec<Arc<Disk>>,
     weights: Vec<f64>,
+    /// Those that could not be had at the start.
+    absent: Vec<DiskStats>,
     shared: Shared,
     to_record: crossbeam_channel::Sender<(Purge, Recorded)>,
 }
@@ -48,21 +50,39 @@ impl std::fmt::Debug for Disks {
 }
 
 impl Disks {
-    /// Opens all disks, learns the purges of each, and starts them.
+    /// Opens all disks, learns the purges of each, and starts them. One that is full, fails or is read-only is left out: it
+    /// costs hits, and no start.
     pub(crate) fn open(
         files: &Arc<dyn Files>,
         wanted: &[(&Path, Config)],
         shared: Shared,
     ) -> Result<Self, DiskError> {
-        let opened = wanted
-            .iter()
-            .enumerate()
-            .map(|(number, (path, config))| {
-                Disk::open(Arc::clone(files), number, path, config.clone(), &shared)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let disks = opened.into_iter().map(|opened| opened.start()).collect::<Result<Vec<_>, _>>()?;
-        let weights = wanted.iter().map(|(_, config)| config.size as f64).collect();
+        let mut absent = Vec::new();
+        let mut or_absent = |error: DiskError, path: &Path, config: &Config| {
+            if !error.is_trouble() {
+                return Err(error);
+            }
+            log::error!("disk {} is not used until the next start: {error}", path.display());
+            absent.push(DiskStats::absent(path, config.size));
+            Ok(())
+        };
+        let mut opened = Vec::new();
+        for (number, (path, config)) in wanted.iter().enumerate() {
+            match Disk::open(Arc::clone(files), number, path, config.clone(), &shared) {
+                Ok(disk) => opened.push((disk, *path, config)),
+                Err(error) => or_absent(error, path, config)?,
+            }
+        }
+        let (mut disks, mut weights) = (Vec::new(), Vec::new());
+        for (disk, path, config) in opened {
+            match disk.start() {
+                Ok(disk) => {
+                    disks.push(disk);
+                    weights.push(config.size as f64);
+                }
+                Err(error) => or_absent(error, path, config)?,
+            }
+        }
         let (to_record, todo) = crossbeam_channel::bounded::<(Purge, Recorded)>(PURGE_QUEUE);
         let recorders = disks.clone();
         let run = move || {
@@ -83,7 +103,7 @@ impl Disks {
                 source,
             }
         })?;
-        Ok(Self { disks, weights, shared, to_record })
+        Ok(Self { disks, weights, absent, shared, to_record })
     }
 
     pub(crate) fn all(&self) -> &[Arc<Disk>] {
@@ -144,7 +164,7 @@ impl Disks {
     }
 
     pub(crate) fn stats(&self) -> Vec<DiskStats> {
-        self.disks.iter().map(|disk| disk.stats()).collect()
+        self.disks.iter().map(|disk| disk.stats()).chain(self.absent.iter().cloned()).collect()
     }
 
     /// Leaves the folders to a younger process.

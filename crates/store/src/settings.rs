@@ -247,6 +247,7 @@ mod tests {
             fill_queue: 0,
             fill_patience: Span::millis(0),
             error_budget: 0,
+            min_free: Some(ByteSize(0)),
         };
         let bad = StoreSettings {
             memory: ByteSize::kib(1),

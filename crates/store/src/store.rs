@@ -10,6 +10,7 @@ use pingora_cache::storage::{MissHandler, PurgeOutcome, PurgeTarget, PurgeType, 
 use pingora_cache::trace::SpanHandle;
 use pingora_cache::{CacheKey, CacheMeta, HitHandler};
 use pingora_error::{Error, ErrorType, Result};
+use pingora_http::ResponseHeader;
 
 use crate::body::Builder;
 use crate::clock::Clock;
@@ -22,7 +23,7 @@ use crate::disks::{Disks, Recording};
 use crate::head::Head;
 use crate::hit::Hit;
 use crate::labels::Label;
-use crate::memory::{Epoch, MemoryStore, StoreError, whole_of};
+use crate::memory::{Epoch, MemoryStore, Refusal, StoreError, whole_of};
 use crate::purges::Purges;
 use crate::settings::StoreSettings;
 use crate::stats::Stats;
@@ -102,6 +103,21 @@ impl Store {
     #[must_use]
     pub fn epoch(&self) -> Epoch {
         self.memory.epoch()
+    }
+
+    /// Why a response to `key` with this `header` would not be stored, as far as that can be told now.
+    ///
+    /// Ask before telling Pingora that a response is cacheable: a response it does not try to cache is passed through with
+    /// full back-pressure, and without a warning in the log. A refusal is counted.
+    #[must_use]
+    pub fn refusal(&self, key: &CacheKey, header: &ResponseHeader) -> Option<Refusal> {
+        self.memory.refusal(key, header)
+    }
+
+    /// Has each disk look how much its file system has left.
+    #[cfg(test)]
+    pub(crate) fn look(&self) {
+        self.all_disks().iter().for_each(|disk| assert!(disk.give_way(), "its writer is gone"));
     }
 
     /// The memory tier's numbers.

@@ -15,7 +15,7 @@ use pingora_proxy::Session;
 use seawall_caching::no_vary_search::SearchRule;
 use seawall_caching::{Admission, CachePolicy, Request, Response, Times, storability, validation};
 use seawall_compress::representation;
-use seawall_store::{Epoch, Labels, VariantLimit};
+use seawall_store::{Epoch, Labels, Refusal, VariantLimit};
 use seawall_telemetry::metrics::UpstreamResult;
 use seawall_upstream::{Outcome, Reached};
 
@@ -23,7 +23,7 @@ use crate::context::{Context, Stored};
 use crate::facts::{self, Facts};
 use crate::phases::{encode, lookup, parts, route, select};
 use crate::plan::Plan;
-use crate::predictor::OF_ONE_MOMENT;
+use crate::predictor::{NO_ROOM, OF_ONE_MOMENT};
 use crate::trouble::Trouble;
 use crate::upgrade;
 
@@ -231,6 +231,15 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
         // A part says nothing of the size of others.
         let reason = of_part.map(|_| NoCacheReason::Custom("part-too-large"));
         return RespCacheable::Uncacheable(reason.unwrap_or(NoCacheReason::ResponseTooLarge));
+    }
+    let refusal = route.zone.and_then(|zone| zone.store.refusal(session.cache.cache_key(), &header));
+    if let Some(refusal) = refusal {
+        ctx.cache.stored = Stored::No(match refusal {
+            Refusal::TooLarge => "too-large",
+            Refusal::NoRoom => NO_ROOM,
+        });
+        // There may be room for the next, and a disk again.
+        return RespCacheable::Uncacheable(NoCacheReason::Custom(NO_ROOM));
     }
     let Some(labels) = labels(&ctx.plan, &ctx.host, &client_path(session), &header) else {
         // A purge of a tag that was left out would miss it.

@@ -180,7 +180,7 @@ impl Spill {
             backlog.asked = backlog.asked.saturating_add(1);
             backlog.asked
         };
-        if asked > ATTEMPTS || bytes > self.disk.space.size() / 2 {
+        if asked > ATTEMPTS || bytes > self.disk.space.limit() / 2 {
             return self.fail(SpillError::NoRoom);
         }
         let jobs = self.disk.jobs.clone();

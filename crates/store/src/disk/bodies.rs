@@ -110,6 +110,12 @@ impl Bodies {
         inner.order[class as usize].iter().find_map(|seq| inner.live.get(seq)).map(|file| file.after)
     }
 
+    /// Forgets all files. Hands out their bytes.
+    pub(crate) fn clear(&self) -> u64 {
+        let gone = std::mem::take(&mut *self.inner.lock());
+        gone.bytes[0].saturating_add(gone.bytes[1])
+    }
+
     /// Bytes of a class.
     pub(crate) fn charged(&self, class: Class) -> u64 {
         self.inner.lock().bytes[class as usize]

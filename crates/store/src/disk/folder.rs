@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::health::is_full;
 use super::io::{Files, Handle, Mode, read_full, write_all};
 use super::segment::Class;
 
@@ -103,21 +104,68 @@ impl Folder {
         files.make_folder(root).map_err(failed("make", root))?;
         let entrance = Self::enter(files, root)?;
         Self::check_version(files, root)?;
-        for name in ["runs", "segments", "objects", "purges"] {
-            let folder = root.join(name);
-            files.make_folder(&folder).map_err(failed("make", &folder))?;
-        }
+        Self::make_folders(files, root)?;
         let (others, highest) = Self::others(files, root)?;
         let run = highest.saturating_add(1);
         let path = root.join("runs").join(format!("{run:08x}"));
         let life = files.open(&path, Mode::Create).map_err(failed("make", &path))?;
+        let locks = Self::lock(files, root, &path, life)?;
+        Ok((Self { root: root.to_owned(), run, locks: Mutex::new(Some(locks)), others }, Entrance(entrance)))
+    }
+
+    /// Takes the locks of a stay, on its file `life` under `path`.
+    fn lock(
+        files: &dyn Files,
+        root: &Path,
+        path: &Path,
+        life: Arc<dyn Handle>,
+    ) -> Result<Locks, FolderError> {
         // Others may just be looking whether this run is over.
-        Self::wait_for(&*life, &path, root)?;
-        write_all(&*life, boot_id().as_bytes(), 0).map_err(failed("write", &path))?;
+        Self::wait_for(&*life, path, root)?;
+        match write_all(&*life, boot_id().as_bytes(), 0) {
+            // Without it the next process only looks more closely at what this one wrote.
+            Err(error) if is_full(&error) => {}
+            written => written.map_err(failed("write", path))?,
+        }
         let path = root.join("evict.lock");
         let evict = files.open(&path, Mode::Write).map_err(failed("open", &path))?;
-        let locks = Mutex::new(Some(Locks { _life: life, evict: Some(evict) }));
-        Ok((Self { root: root.to_owned(), run, locks, others }, Entrance(entrance)))
+        Ok(Locks { _life: life, evict: Some(evict) })
+    }
+
+    /// Whether what this process has put there is still there.
+    pub(crate) fn is_whole(&self, files: &dyn Files) -> io::Result<bool> {
+        for path in [self.life(self.run), self.segments_folder(), self.purges(self.run), self.root.join(MARK)]
+        {
+            match files.open(&path, Mode::Read) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                there => drop(there?),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes the folder again, and takes the same place in it, after it was removed. Others wait until the entrance is dropped.
+    pub(crate) fn renew(&self, files: &dyn Files) -> Result<Entrance, FolderError> {
+        let root = &self.root;
+        files.make_folder(root).map_err(failed("make", root))?;
+        let entrance = Self::enter(files, root)?;
+        Self::mark(files, root)?;
+        Self::make_folders(files, root)?;
+        let path = self.life(self.run);
+        let life = files.open(&path, Mode::Write).map_err(failed("make", &path))?;
+        let mut locks = self.locks.lock();
+        // It may be the file that is locked already.
+        *locks = None;
+        *locks = Some(Self::lock(files, root, &path, life)?);
+        Ok(Entrance(entrance))
+    }
+
+    fn make_folders(files: &dyn Files, root: &Path) -> Result<(), FolderError> {
+        for name in ["runs", "segments", "objects", "purges"] {
+            let folder = root.join(name);
+            files.make_folder(&folder).map_err(failed("make", &folder))?;
+        }
+        Ok(())
     }
 
     fn enter(files: &dyn Files, root: &Path) -> Result<Arc<dyn Handle>, FolderError> {
@@ -154,11 +202,7 @@ impl Folder {
                 let _ = files.remove(&path);
                 return Err(FolderError::Foreign(root.to_owned()));
             }
-            write_all(&*mark, whole.as_bytes(), 0)
-                .and_then(|()| mark.sync())
-                .and_then(|()| files.sync_folder(root))
-                .map_err(failed("write", &path))?;
-            return Ok(());
+            return Self::mark(files, root);
         }
         let found = std::str::from_utf8(&text[..got])
             .ok()
@@ -169,6 +213,16 @@ impl Folder {
             Some(found) => Err(FolderError::Newer { path: root.to_owned(), found }),
             None => Err(FolderError::Foreign(root.to_owned())),
         }
+    }
+
+    /// Says what the folder is.
+    fn mark(files: &dyn Files, root: &Path) -> Result<(), FolderError> {
+        let path = root.join(MARK);
+        let mark = files.open(&path, Mode::Write).map_err(failed("open", &path))?;
+        write_all(&*mark, format!("{MARK} {VERSION}\n").as_bytes(), 0)
+            .and_then(|()| mark.sync())
+            .and_then(|()| files.sync_folder(root))
+            .map_err(failed("write", &path))
     }
 
     /// The other runs, and the highest number that was ever used.

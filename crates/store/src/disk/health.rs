@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use rustix::io::Errno;
 
 /// How a disk is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +36,28 @@ impl DiskState {
 /// Errors within this time are counted together.
 const WINDOW: Duration = Duration::from_secs(60);
 
+/// How often it is said at most that there is no space.
+const FULL_SAID: Duration = Duration::from_secs(60);
+
+/// Whether there was no space, which is no fault of the disk.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether it is the disk that is in trouble, and not those who set it up.
+pub(crate) fn is_trouble(error: &io::Error) -> bool {
+    let of_the_device = [Errno::IO, Errno::NXIO, Errno::NODEV, Errno::STALE, Errno::UCLEAN, Errno::BADMSG];
+    is_full(error)
+        || error.kind() == io::ErrorKind::ReadOnlyFilesystem
+        || Errno::from_io_error(error).is_some_and(|errno| of_the_device.contains(&errno))
+}
+
 #[derive(Debug, Default)]
 struct Recent {
     reads: VecDeque<Instant>,
     writes: VecDeque<Instant>,
+    /// When it was said last that there is no space, and how many writes found none since.
+    full: Option<(Instant, u64)>,
 }
 
 /// The state of one disk. It only gets worse: a disk that failed is looked at by people, then by a restart.
@@ -94,9 +113,7 @@ impl Health {
     /// A write failed. A full disk is no fault of the disk.
     pub(crate) fn write_failed(&self, error: &io::Error) {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                log::warn!("disk {}: no space left: {error}", self.path.display());
-            }
+            _ if is_full(error) => self.say_full(error),
             io::ErrorKind::ReadOnlyFilesystem => self.worsen(DiskState::ReadOnly, &error.to_string()),
             _ => {
                 log::warn!("disk {}: a write failed: {error}", self.path.display());
@@ -105,6 +122,22 @@ impl Health {
                 }
             }
         }
+    }
+
+    fn say_full(&self, error: &io::Error) {
+        let full = &mut self.recent.lock().full;
+        let more = match full {
+            Some((said, more)) if said.elapsed() < FULL_SAID => return *more = more.saturating_add(1),
+            Some((_, more)) => std::mem::take(more),
+            None => 0,
+        };
+        *full = Some((Instant::now(), 0));
+        log::warn!("disk {}: no space for a write, and for {more} before it: {error}", self.path.display());
+    }
+
+    /// The folder is gone, or cannot be had any more.
+    pub(crate) fn lost(&self, why: &str) {
+        self.worsen(DiskState::Offline, why);
     }
 
     /// A read failed. A file that was evicted meanwhile is no fault.

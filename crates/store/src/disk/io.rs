@@ -60,6 +60,8 @@ pub(crate) trait Files: Debug + Send + Sync {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
     /// Makes a folder and those above it.
     fn make_folder(&self, folder: &Path) -> io::Result<()>;
+    /// Bytes that the file system of `folder` has left for this user; `u64::MAX` when it does not say.
+    fn free(&self, folder: &Path) -> io::Result<u64>;
     /// Returns once the names in a folder are on the disk.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 }
@@ -159,6 +161,12 @@ impl Files for RealFiles {
 
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
         std::fs::create_dir_all(folder)
+    }
+
+    fn free(&self, folder: &Path) -> io::Result<u64> {
+        let fs = rustix::fs::statvfs(folder)?;
+        // Some network file systems have no numbers.
+        Ok(if fs.f_blocks == 0 { u64::MAX } else { fs.f_bavail.saturating_mul(fs.f_frsize.max(1)) })
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {

@@ -12,6 +12,7 @@
 //! - All file access goes through a [trait](io); what fails is counted, and too much of it takes the disk
 //!   [out of use](health). A disk that fails costs hits.
 
+mod anew;
 mod append;
 mod backlog;
 pub(crate) mod bodies;
@@ -35,6 +36,7 @@ pub(crate) mod reading;
 mod reclaim;
 pub(crate) mod record;
 mod recover;
+mod room;
 pub(crate) mod segment;
 #[cfg(feature = "simulation")]
 pub(crate) mod simulation;
@@ -54,7 +56,7 @@ pub(crate) use find::OnDisk;
 use finishing::Finishing;
 use folder::{Entrance, Folder, FolderError};
 use ghosts::Ghosts;
-use health::Health;
+use health::{Health, is_full, is_trouble};
 use index::Index;
 use io::{Files, Handle};
 use journal::{Journal, Tail};
@@ -100,6 +102,8 @@ pub(crate) struct Config {
     pub(crate) error_budget: u32,
     /// Keys remembered of what was pushed out.
     pub(crate) ghosts: usize,
+    /// Bytes of the file system that are left to others.
+    pub(crate) min_free: u64,
 }
 
 impl Config {
@@ -201,6 +205,16 @@ pub enum DiskError {
     },
 }
 
+impl DiskError {
+    /// Whether the disk is in trouble: full, failing, or read-only. Anything else is a matter of how it is set up.
+    pub(crate) fn is_trouble(&self) -> bool {
+        match self {
+            Self::Folder(FolderError::Io { source, .. }) | Self::Io { source, .. } => is_trouble(source),
+            Self::Folder(_) => false,
+        }
+    }
+}
+
 impl Disk {
     /// Takes a place in the folder `root`, and adds the purges found there to those of `shared`.
     pub(crate) fn open(
@@ -286,10 +300,17 @@ impl Disk {
 
     /// Records purges for good. On an error the disk goes out of use: it may hold what they name.
     pub(crate) fn record_purges(&self, purges: &[Purge]) -> bool {
-        let mut journal = self.journal.lock();
-        let Some(journal) = journal.as_mut() else { return false };
-        match journal.append(purges) {
-            Ok(()) => true,
+        let append = || match self.journal.lock().as_mut() {
+            Some(journal) => journal.append(purges).map(|()| true),
+            None => Ok(false),
+        };
+        let recorded = match append() {
+            // Something older gives way to it.
+            Err(error) if is_full(&error) && self.give_way() => append(),
+            recorded => recorded,
+        };
+        match recorded {
+            Ok(recorded) => recorded,
             Err(error) => {
                 stats::count(&self.counters.write_errors);
                 self.health.purge_failed(&error);
@@ -304,6 +325,12 @@ impl Disk {
             // Then the next purge makes it, or fails.
             let _ = journal.make_room();
         }
+    }
+
+    /// Has the writer give up something. False when it does not get to it.
+    pub(crate) fn give_way(&self) -> bool {
+        let (done, wait) = crossbeam_channel::bounded(1);
+        self.jobs.send(Job::GiveWay(done)).is_ok() && wait.recv_timeout(CLOSE_PATIENCE).is_ok()
     }
 
     /// Rewrites the journal when most of it is history.
@@ -437,6 +464,7 @@ impl Disk {
             objects: self.index.len(),
             bytes: self.space.used(),
             capacity_bytes: self.space.size(),
+            limit_bytes: self.space.limit(),
             segments: self.segments.len() as u64,
             files: self.bodies.len() as u64,
             index_bytes: self.index.bytes(),
@@ -459,11 +487,12 @@ impl Opened {
     pub(crate) fn start(self) -> Result<Arc<Disk>, DiskError> {
         let disk = self.disk;
         let failed = |source| DiskError::Io { path: disk.folder.root().to_owned(), source };
-        let journal = Journal::start(&*disk.files, &disk.folder, &disk.purges.all()).map_err(failed)?;
-        *disk.journal.lock() = Some(journal);
         disk.may_evict.store(disk.folder.try_evict_lock().map_err(failed)?, Relaxed);
+        let journal = disk.start_journal().map_err(failed)?;
+        *disk.journal.lock() = Some(journal);
         disk.drop_old_journals();
         let found = recover::survey(&disk).map_err(failed)?;
+        disk.fit();
         let writer = Writer::new(Arc::clone(&disk), self.todo);
         let scanner = Arc::clone(&disk);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
@@ -477,6 +506,41 @@ impl Opened {
 }
 
 impl Disk {
+    /// Starts the journal. On a full file system the oldest segments give way to it: without it no purge can be taken.
+    fn start_journal(&self) -> std::io::Result<Journal> {
+        let start = || Journal::start(&*self.files, &self.folder, &self.purges.all());
+        let mut journal = start();
+        let mut segments = self.abandoned_segments()?;
+        while let Err(error) = &journal
+            && is_full(error)
+            && let Some(segment) = segments.pop()
+        {
+            log::warn!(
+                "disk {}: no space for a start: {} is given up",
+                self.folder.root().display(),
+                segment.display()
+            );
+            self.files.remove(&segment)?;
+            let _ = self.files.remove(&self.folder.purges(self.folder.run()));
+            journal = start();
+        }
+        journal
+    }
+
+    /// The segments of processes that are over, the newest first.
+    fn abandoned_segments(&self) -> std::io::Result<Vec<std::path::PathBuf>> {
+        let lives =
+            |run: u32| self.folder.other_runs().iter().any(|other| other.number == run && !other.dead);
+        if !self.may_evict.load(Relaxed) {
+            return Ok(Vec::new());
+        }
+        let names = self.files.list(&self.folder.segments_folder())?;
+        let mut segments: Vec<_> = names.iter().filter_map(|name| folder::parse_segment(name)).collect();
+        segments.retain(|(run, ..)| !lives(*run));
+        segments.sort_unstable_by_key(|(run, number, _)| std::cmp::Reverse((*run, *number)));
+        Ok(segments.into_iter().map(|(run, number, class)| self.folder.segment(run, number, class)).collect())
+    }
+
     /// The purges of runs that are over are in the new journal now.
     fn drop_old_journals(&self) {
         let Ok(names) = self.files.list(&self.folder.purges_folder()) else { return };

@@ -32,6 +32,8 @@ impl Writer {
     /// Now and then: what other processes do in the folder, and purges that have done their work.
     pub(super) fn look_after_folder(&mut self) {
         let disk = Arc::clone(&self.disk);
+        self.see_to_folder();
+        self.give_way();
         if !disk.may_evict.load(Relaxed) && disk.health.may_write() {
             match disk.folder.try_evict_lock() {
                 Ok(true) => {

@@ -63,7 +63,7 @@ impl Writer {
     }
 
     /// Evicts one segment or file; false when there is none that may go.
-    fn evict(&mut self) -> bool {
+    pub(super) fn evict(&mut self) -> bool {
         if !self.disk.may_evict.load(Relaxed) || !self.disk.health.may_write() {
             return false;
         }

@@ -6,17 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 #[derive(Debug)]
 pub(crate) struct Space {
     size: u64,
+    /// What may be taken now: less than `size` while the file system has less.
+    limit: AtomicU64,
     used: AtomicU64,
 }
 
 impl Space {
     pub(crate) fn new(size: u64) -> Self {
-        Self { size, used: AtomicU64::new(0) }
+        Self { size, limit: AtomicU64::new(size), used: AtomicU64::new(0) }
     }
 
     /// Takes `bytes` if `spare` bytes stay free then.
     pub(crate) fn take(&self, bytes: u64, spare: u64) -> bool {
-        let limit = self.size.saturating_sub(spare);
+        let limit = self.limit().saturating_sub(spare);
         self.used
             .fetch_update(Relaxed, Relaxed, |used| used.checked_add(bytes).filter(|sum| *sum <= limit))
             .is_ok()
@@ -40,9 +42,26 @@ impl Space {
         self.size
     }
 
+    /// What may be taken now.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit.load(Relaxed)
+    }
+
+    /// The file system has `free` bytes beside what is used. Hands out the limit before, and from now on.
+    pub(crate) fn fit_into(&self, free: u64) -> (u64, u64) {
+        let limit = self.used().saturating_add(free).min(self.size);
+        (self.limit.swap(limit, Relaxed), limit)
+    }
+
+    /// The file system has `short` bytes less than it should have.
+    pub(crate) fn shrink(&self, short: u64) -> (u64, u64) {
+        let limit = self.used().saturating_sub(short).min(self.size);
+        (self.limit.swap(limit, Relaxed), limit)
+    }
+
     /// Bytes by which more is taken than may be.
     pub(crate) fn excess(&self, wanted: u64) -> u64 {
-        self.used().saturating_add(wanted).saturating_sub(self.size)
+        self.used().saturating_add(wanted).saturating_sub(self.limit())
     }
 }
 
@@ -60,5 +79,19 @@ mod tests {
         assert_eq!(space.excess(5), 5);
         space.give_back(200);
         assert_eq!(space.used(), 0);
+    }
+
+    #[test]
+    fn gives_way_when_the_file_system_is_short_and_comes_back() {
+        let space = Space::new(100);
+        assert!(space.take(60, 0));
+        assert_eq!(space.fit_into(1000), (100, 100));
+        assert_eq!(space.fit_into(10), (100, 70));
+        assert!(!space.take(11, 0) && space.take(10, 0));
+        assert_eq!(space.shrink(20), (70, 50));
+        assert_eq!(space.excess(0), 20);
+        space.give_back(70);
+        assert_eq!(space.shrink(20), (50, 0), "it does not wrap");
+        assert_eq!(space.fit_into(200), (0, 100));
     }
 }

@@ -157,7 +157,7 @@ impl Disk {
         expected: Option<u64>,
     ) -> Result<SpillWriter, SpillError> {
         // A body that is larger than half of the disk is taken when there is room for it: only nothing is evicted for it.
-        if !self.health.may_write() || expected.map_or(0, stored_len) > self.space.size() {
+        if !self.health.may_write() || expected.map_or(0, stored_len) > self.space.limit() {
             return Err(SpillError::NoRoom);
         }
         if self.behind.load(Relaxed) >= self.config.fill_buffer || self.unfinished() >= self.config.fill_queue

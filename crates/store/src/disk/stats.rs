@@ -1,6 +1,6 @@
 //! What a disk counts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::health::DiskState;
@@ -70,6 +70,8 @@ counters! {
     read_errors,
     /// Writes that failed.
     write_errors,
+    /// How often the folder was begun anew because it had been removed.
+    begun_anew,
     /// Records or chunks that were not what they should be.
     corrupt,
 }
@@ -97,6 +99,8 @@ pub struct DiskStats {
     pub bytes: u64,
     /// The bound on `bytes`.
     pub capacity_bytes: u64,
+    /// Bytes that may be taken now: fewer than `capacity_bytes` while the file system has fewer.
+    pub limit_bytes: u64,
     /// Segments.
     pub segments: u64,
     /// Bodies in files of their own.
@@ -124,6 +128,30 @@ pub struct DiskStats {
 }
 
 impl DiskStats {
+    /// A disk of `capacity_bytes` that could not be had.
+    pub(crate) fn absent(path: &Path, capacity_bytes: u64) -> Self {
+        Self {
+            path: path.to_owned(),
+            state: DiskState::Offline,
+            objects: 0,
+            bytes: 0,
+            capacity_bytes,
+            limit_bytes: 0,
+            segments: 0,
+            files: 0,
+            index_bytes: 0,
+            purges: 0,
+            queue: 0,
+            queue_bytes: 0,
+            reads_waiting: 0,
+            read_buffer_bytes: 0,
+            fill_bytes: 0,
+            fills_unfinished: 0,
+            recovered: 1.0,
+            counts: DiskCounts::default(),
+        }
+    }
+
     /// Bytes written per byte of new content: 1 means that nothing was copied.
     #[must_use]
     pub fn write_amplification(&self) -> f64 {

@@ -42,6 +42,8 @@ pub(super) enum Job {
     },
     /// Somebody needs this many bytes for a file.
     MakeRoom(u64, Asker),
+    /// Give something up: the file system has no space.
+    GiveWay(Sender<()>),
     Flush(Sender<()>),
     /// Write what waits and close the segments, so that another process finds it.
     Seal(Sender<()>),
@@ -127,6 +129,10 @@ impl Writer {
             Job::MakeRoom(bytes, asker) => {
                 let enough = self.free(bytes);
                 asker.answer(enough);
+            }
+            Job::GiveWay(done) => {
+                self.give_way();
+                let _ = done.send(());
             }
             Job::Flush(done) => {
                 self.flush();

@@ -37,10 +37,7 @@ impl Drop for Shown {
 const REFUSED: ErrorType = ErrorType::Custom("cache fill refused");
 
 impl MemoryStore {
-    /// Whether a response to `key` with this `header` would be stored, as far as that can be told now.
-    ///
-    /// Ask before telling Pingora that a response is cacheable: a response it does not try to cache is passed
-    /// through with full back-pressure, and without a warning in the log.
+    /// [`Store::refusal`](crate::Store::refusal), in memory.
     #[must_use]
     pub fn refusal(&self, key: &CacheKey, header: &ResponseHeader) -> Option<Refusal> {
         let refusal = self.judge_size(Names::of(key), content_length(header));

@@ -2,6 +2,7 @@
 
 use std::path::{Path as FilePath, PathBuf};
 
+use rustix::io::Errno;
 use schemars::JsonSchema;
 use seawall_config::units::{ByteSize, Span};
 use seawall_config::{Diagnostics, Path};
@@ -59,6 +60,10 @@ pub struct DiskSettings {
     /// Errors a minute that are forgiven. With more failed writes the disk is only read, with more failed reads it
     /// is not used any more, until the next start.
     pub error_budget: u32,
+    /// Bytes that the file system keeps free for others, as far as the cache can: when less is free, the cache takes less
+    /// than `size` and gives up what is oldest. As much as a segment when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_free: Option<ByteSize>,
 }
 
 impl Default for DiskSettings {
@@ -76,6 +81,7 @@ impl Default for DiskSettings {
             fill_queue: 256,
             fill_patience: Span::millis(250),
             error_budget: 16,
+            min_free: None,
         }
     }
 }
@@ -122,6 +128,7 @@ impl DiskSettings {
             error_budget: self.error_budget,
             // One for every 32 KiB: about the number of objects of a common mix.
             ghosts: usize::try_from(self.size.bytes() >> 15).unwrap_or(usize::MAX).min(1 << 26),
+            min_free: self.min_free.map_or(self.segment_bytes(), ByteSize::bytes),
         }
     }
 
@@ -203,7 +210,13 @@ impl DiskSettings {
             out.error(&at_path, format!("`{}` is not a folder", existing.display()));
             return;
         }
-        if let Err(error) = rustix::fs::access(existing, rustix::fs::Access::WRITE_OK) {
+        let writable = rustix::fs::access(existing, rustix::fs::Access::WRITE_OK);
+        if writable == Err(Errno::ROFS) {
+            out.warning(&at_path, format!("`{}` is on a read-only file system", existing.display()))
+                .hint("as long as it is, Seawall starts without this disk");
+            return;
+        }
+        if let Err(error) = writable {
             out.error(&at_path, format!("`{}` cannot be written to: {error}", existing.display()))
                 .hint("give the folder to the user that Seawall runs as");
             return;
@@ -223,7 +236,7 @@ impl DiskSettings {
                 &at.key("size"),
                 format!("{} is more than is free there ({} MiB)", self.size, free >> 20),
             )
-            .hint("when the file system is full, new responses are kept in memory only");
+            .hint("while the file system has less, the cache takes less");
         }
     }
 }

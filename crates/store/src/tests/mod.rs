@@ -6,6 +6,7 @@ mod labels;
 mod model;
 mod purges;
 mod restart;
+mod room;
 mod slow;
 mod stalled;
 mod tiers;
@@ -110,7 +111,12 @@ fn body(name: &str, len: usize) -> Vec<u8> {
 
 /// Stores `bytes` with their own client reading along, as Pingora does it. What the client got.
 async fn put_and_read(store: &'static Store, key: &CacheKey, known: bool, bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut miss = begin(store, key, &meta(known.then_some(bytes.len()))).await?;
+    let meta = meta(known.then_some(bytes.len()));
+    if store.refusal(key, meta.response_header()).is_some() {
+        // Then it goes past the cache.
+        return Ok(bytes.to_vec());
+    }
+    let mut miss = begin(store, key, &meta).await?;
     let mut own = own_reader(store, key, &miss).await;
     let mut seen = Vec::new();
     for part in bytes.chunks(20_000) {

@@ -20,8 +20,13 @@ const fn counter(name: &'static str, help: &'static str, read: fn(&DiskSample) -
     Column { spec: Spec::counter(name, help, DISK), read }
 }
 
-static COLUMNS: [Column; 18] = [
+static COLUMNS: [Column; 19] = [
     gauge("seawall_disk_state", "0: read and written, 1: only read, 2: not used.", |d| f64::from(d.state)),
+    gauge(
+        "seawall_disk_limit_bytes",
+        "Bytes that may be taken now: less than the size given while the file system has less.",
+        |d| d.limit_bytes.real(),
+    ),
     gauge("seawall_disk_segments", "Segment files.", |d| d.segments.real()),
     gauge("seawall_disk_files", "Bodies in files of their own.", |d| d.files.real()),
     gauge("seawall_disk_index_bytes", "Memory of the index.", |d| d.index_bytes.real()),
@@ -80,7 +85,7 @@ static CAUSES: [Causes; 2] = [
     Causes {
         spec: Spec::counter(
             "seawall_disk_errors_total",
-            "Reads and writes that failed, and content that was damaged.",
+            "Reads and writes that failed, content that was damaged, and folders that were lost and begun anew.",
             ["zone", "disk", "kind"],
         ),
         read: |disk| &disk.errors,

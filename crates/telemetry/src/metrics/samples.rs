@@ -148,6 +148,8 @@ pub struct DiskSample {
     pub path: String,
     /// 0: used, 1: only read, 2: not used.
     pub state: u8,
+    /// Bytes that it may take now.
+    pub limit_bytes: u64,
     /// Segment files.
     pub segments: u64,
     /// Bodies in files of their own.

@@ -75,14 +75,8 @@ impl SeawallBuilder {
     }
 
     fn command(&self) -> Command {
-        let mut words = self.through.iter().map(Into::into).chain([self.program.clone()]);
-        let mut command = Command::new(words.next().unwrap_or_default());
-        command
-            .args(words)
-            .arg("run")
-            .arg(self.write())
-            .env_remove("SEAWALL_CONFIG")
-            .env_remove("NOTIFY_SOCKET");
+        let mut command = through(&self.through, &self.program);
+        command.arg("run").arg(self.write()).env_remove("SEAWALL_CONFIG").env_remove("NOTIFY_SOCKET");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -111,6 +105,7 @@ impl SeawallBuilder {
             ports: self.ports,
             folder: self.folder,
             values: self.values,
+            through: self.through,
         };
         seawall.wait_until_ready();
         seawall
@@ -124,6 +119,14 @@ impl SeawallBuilder {
     pub fn fail(self) -> Finished {
         Child::spawn(self.command()).wait(DEADLINE)
     }
+}
+
+/// `program`, started by the words before it.
+fn through(before: &[String], program: &Path) -> Command {
+    let mut words = before.iter().map(Into::into).chain([program.to_owned()]);
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words);
+    command
 }
 
 /// `yaml` with the values in their places and a metrics listener in front.
@@ -145,6 +148,7 @@ pub struct Seawall {
     ports: Vec<Port>,
     folder: TempDir,
     values: BTreeMap<String, String>,
+    through: Vec<String>,
 }
 
 impl Seawall {
@@ -286,7 +290,8 @@ impl Seawall {
         });
     }
 
-    /// Ends it with `signal` and starts it again, with the same configuration, folder and ports.
+    /// Ends it with `signal` and starts it again, with the same configuration, folder and ports, and through the same
+    /// program.
     ///
     /// # Panics
     /// It does not end, or does not get ready again.
@@ -294,7 +299,7 @@ impl Seawall {
     pub fn restart(mut self, signal: Signal) -> Self {
         self.child.signal(signal);
         let _ = self.wait();
-        let mut command = Command::new(binary());
+        let mut command = through(&self.through, &binary());
         command.arg("run").arg(self.folder.path().join("seawall.yaml")).env_remove("SEAWALL_CONFIG");
         self.child = Child::spawn(command);
         self.wait_until_ready();

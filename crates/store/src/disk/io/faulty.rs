@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     Once(i32),
     /// It and every later call of its kind (reading or changing) fail with this number.
     From(i32),
+    /// It and every later write find no space, until a file is removed.
+    Full,
     /// It transfers half of the bytes, which is no error.
     Short,
     /// It transfers half of the bytes; after that nothing works any more: the process is dead.
@@ -36,6 +38,8 @@ struct Plan {
     goes_on: Condvar,
     /// Nothing is in the page cache.
     cold: AtomicBool,
+    /// What the file system says that it has left, when it is to say something else than the truth.
+    free: AtomicU64,
 }
 
 /// What a call is to do.
@@ -50,7 +54,19 @@ impl Plan {
         self.goes_on.wait_while(&mut self.hangs.lock(), |hangs| *hangs);
     }
 
+    /// A call that takes space.
+    fn grow(&self) -> io::Result<Verdict> {
+        if self.fault == Fault::Full && self.left.load(SeqCst) <= 0 {
+            self.happened.store(true, SeqCst);
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.call(true)
+    }
+
     fn call(&self, changes: bool) -> io::Result<Verdict> {
+        if self.fault == Fault::Full {
+            return Ok(Verdict::Work);
+        }
         if self.writes_only.load(SeqCst) && !changes {
             return Ok(Verdict::Work);
         }
@@ -68,7 +84,7 @@ impl Plan {
             Fault::From(number) => Err(io::Error::from_raw_os_error(number)),
             Fault::Short | Fault::Death if first => Ok(Verdict::Half),
             Fault::Death => Err(io::Error::other("the process is dead")),
-            Fault::Once(_) | Fault::Short => Ok(Verdict::Work),
+            Fault::Once(_) | Fault::Short | Fault::Full => Ok(Verdict::Work),
         }
     }
 }
@@ -90,6 +106,7 @@ impl FaultyFiles {
             hangs: Mutex::new(false),
             goes_on: Condvar::new(),
             cold: AtomicBool::new(false),
+            free: AtomicU64::new(u64::MAX),
         }))
     }
 
@@ -116,6 +133,11 @@ impl FaultyFiles {
     /// From now on the page cache has nothing.
     pub(crate) fn chill(&self) {
         self.0.cold.store(true, SeqCst);
+    }
+
+    /// From now on the file system has `bytes` left.
+    pub(crate) fn leave(&self, bytes: u64) {
+        self.0.free.store(bytes, SeqCst);
     }
 
     /// Nothing fails any more.
@@ -147,6 +169,9 @@ impl Files for FaultyFiles {
     }
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.0.call(true)?;
+        if self.0.fault == Fault::Full {
+            self.mend();
+        }
         RealFiles.remove(path)
     }
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -160,6 +185,9 @@ impl Files for FaultyFiles {
     fn make_folder(&self, folder: &Path) -> io::Result<()> {
         self.0.call(true)?;
         RealFiles.make_folder(folder)
+    }
+    fn free(&self, _: &Path) -> io::Result<u64> {
+        Ok(self.0.free.load(SeqCst))
     }
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         self.0.call(true)?;
@@ -193,14 +221,14 @@ impl Handle for FaultyHandle {
     }
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         self.plan.wait();
-        let len = match self.plan.call(true)? {
+        let len = match self.plan.grow()? {
             Verdict::Work => bytes.len(),
             Verdict::Half => bytes.len().div_ceil(2),
         };
         self.file.write_at(&bytes[..len], offset)
     }
     fn allocate(&self, len: u64) -> io::Result<()> {
-        self.plan.call(true)?;
+        self.plan.grow()?;
         self.file.allocate(len)
     }
     fn set_len(&self, len: u64) -> io::Result<()> {

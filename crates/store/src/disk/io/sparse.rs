@@ -145,6 +145,10 @@ impl Files for SparseFiles {
         Ok(())
     }
 
+    fn free(&self, _: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
     fn sync_folder(&self, _: &Path) -> io::Result<()> {
         Ok(())
     }
