@@ -212,6 +212,35 @@ fn a_purge_finds_what_a_get_would_find() {
 }
 
 #[test]
+fn a_purge_of_many_names_tells_each_in_its_place() {
+    let (seawall, _origin) = start(UNIX);
+    // More than are purged at once, with one that is stored in each part.
+    let stored = [0, 63, 64, 150];
+    let paths: Vec<String> = (0..151).map(|n| format!("/many/{n}")).collect();
+    for at in stored {
+        assert_eq!(get(seawall.addr(0), "example.com", &paths[at], &[]).status, 200);
+    }
+    let urls: Vec<String> = paths.iter().map(|path| format!("http://example.com{path}")).collect();
+    let mut arguments = vec!["purge", "--json"];
+    arguments.extend(urls.iter().map(String::as_str));
+    let done = seawall.control(&arguments);
+    let told: Value = serde_json::from_str(&done.stdout).unwrap_or_else(|_| panic!("{done:?}"));
+    let told = told["purged"].as_array().expect("a list");
+    assert_eq!(told.len(), urls.len());
+    for (at, one) in told.iter().enumerate() {
+        assert_eq!(
+            (one["name"].as_str(), one["found"].as_bool()),
+            (Some(&*urls[at]), Some(stored.contains(&at))),
+            "{at}"
+        );
+    }
+    // One that is not served here fails the purge.
+    let wrong = [&arguments[..100], &["http://other.example/"], &arguments[100..]].concat();
+    let failed = seawall.control(&wrong);
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+}
+
+#[test]
 fn only_who_may_gets_in() {
     let (seawall, _origin) = start(TCP);
     let address = seawall.addr(1).to_owned();
