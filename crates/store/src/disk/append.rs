@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::oneshot;
 
@@ -137,18 +137,7 @@ impl Writer {
         let table = file.allocate(size).and_then(|()| disk.create(&table_path)).inspect_err(|_| {
             let _ = disk.files.remove(&path);
         })?;
-        let segment = Arc::new(Segment {
-            id,
-            run,
-            number,
-            class,
-            file,
-            path,
-            table_path,
-            charged: AtomicU64::new(size),
-            epoch: AtomicU64::new(u64::MAX),
-            open: AtomicBool::new(true),
-        });
+        let segment = Segment::fresh(&disk, id, (number, class), file, size);
         disk.segments.add(Arc::clone(&segment));
         Ok(Active { segment, table, end: 0, table_end: 0, buffer: Vec::new(), pending: Vec::new() })
     }

@@ -59,26 +59,48 @@ impl Segment {
     /// When the length of the file cannot be had.
     pub(crate) fn of_another(
         disk: &Disk,
-        (run, number, class): (u32, u32, Class),
+        name: (u32, u32, Class),
         file: Arc<dyn Handle>,
         open: bool,
     ) -> io::Result<Arc<Self>> {
-        let path = disk.folder.segment(run, number, class);
-        let table_path = disk.folder.table(run, number, class);
+        let table_path = disk.folder.table(name.0, name.1, name.2);
         let table = disk.files.open(&table_path, Mode::Read).and_then(|table| table.len()).unwrap_or(0);
         let bytes = file.len()?.saturating_add(table);
-        Ok(Arc::new(Self {
-            id: disk.segments.next_id(),
+        Ok(Self::new(disk, disk.segments.next_id(), name, file, bytes, 0, open))
+    }
+
+    /// One of this run, on its file, with room for `size` bytes. No record is in it yet.
+    pub(crate) fn fresh(
+        disk: &Disk,
+        id: u32,
+        (number, class): (u32, Class),
+        file: Arc<dyn Handle>,
+        size: u64,
+    ) -> Arc<Self> {
+        Self::new(disk, id, (disk.folder.run(), number, class), file, size, u64::MAX, true)
+    }
+
+    fn new(
+        disk: &Disk,
+        id: u32,
+        (run, number, class): (u32, u32, Class),
+        file: Arc<dyn Handle>,
+        charged: u64,
+        epoch: u64,
+        open: bool,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
             run,
             number,
             class,
             file,
-            path,
-            table_path,
-            charged: AtomicU64::new(bytes),
-            epoch: AtomicU64::new(0),
+            path: disk.folder.segment(run, number, class),
+            table_path: disk.folder.table(run, number, class),
+            charged: AtomicU64::new(charged),
+            epoch: AtomicU64::new(epoch),
             open: AtomicBool::new(open),
-        }))
+        })
     }
 
     /// Notes a record that is in it.
