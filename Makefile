@@ -131,6 +131,7 @@ hit-ratio: setup ## hit ratios of the store beside other algorithms, on made tra
 	@target/bench-venv/bin/python -c 'import libcachesim' 2>/dev/null || target/bench-venv/bin/pip install -q libcachesim==0.3.5
 	target/bench-venv/bin/python benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator
 	target/bench-venv/bin/python benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator --tier disk --shares 0.1,0.3
+	target/bench-venv/bin/python benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator --tier choices --shares 0.1,0.3
 
 .PHONY: clean
 clean: ## remove everything built

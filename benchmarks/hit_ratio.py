@@ -8,8 +8,12 @@ choice is best for objects of one size; `BeladySize` also looks at sizes, which 
 With `--tier disk` it is the disk tier, alone and below a memory of a tenth of its size: its index, segments, ghosts and choices
 over files that keep no bodies. Written are bytes for each byte of new content; what is copied within the disk makes it more than 1.
 
+With `--tier choices` it is a disk below a memory of a tenth of its size that takes things only when they are asked for again, or
+remembers more or less of what it pushed out. Written are bytes for each byte that clients asked for.
+
     python3 benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator
     python3 benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator --tier disk --shares 0.1,0.3
+    python3 benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator --tier choices --shares 0.1,0.3
 """
 
 import argparse
@@ -23,7 +27,7 @@ from scratch import scratch
 try:
     import libcachesim
 except ImportError:
-    sys.exit("libcachesim is missing: run `make hit-ratio`, which installs it")
+    libcachesim = None
 
 # A name and what the recipe differs in. The seed is the same for all.
 TRACES = [
@@ -35,6 +39,15 @@ TRACES = [
     ("α 0.8, crawlers", ["--alpha", "0.8", "--scan-every", "100000", "--scan-length", "60000"]),
     ("α 0.8, no crawler or crowd", ["--alpha", "0.8", "--scan-every", "0", "--crowd-every", "0"]),
 ]
+# What a disk may do otherwise.
+CHOICES = [
+    ("takes all, as it does", []),
+    ("takes what is fetched a second time", ["--admission", "second-fetch"]),
+    ("the same, remembering 4 times as many fetches", ["--admission", "second-fetch", "--window", "4"]),
+    ("takes what is fetched, or asked for in memory, a second time", ["--admission", "second-request"]),
+    ("the same, remembering 4 times as many fetches", ["--admission", "second-request", "--window", "4"]),
+    *((f"takes all, {times} times the ghosts", ["--ghosts", times]) for times in ("0", "0.25", "0.5", "2", "4")),
+]
 OTHERS = ["LRU", "S3FIFO", "Belady", "BeladySize"]
 
 
@@ -45,9 +58,11 @@ def other(name, trace, size):
     return 1 - objects, 1 - bytes_
 
 
-def simulate(args, tier, recipe, path):
+def simulate(args, tier, recipe, path=None):
     command = [args.simulator, "--tier", tier, "--requests", str(args.requests), "--seed", str(args.seed),
-               "--shares", args.shares, "--trace", path, *recipe]
+               "--shares", args.shares, *recipe]
+    if path:
+        command += ["--trace", path]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -55,14 +70,42 @@ def percent(row):
     return f"{row['object_hit_ratio'] * 100:.1f} / {row['byte_hit_ratio'] * 100:.1f}"
 
 
+def mean(rows, key):
+    return sum(row[key] for row in rows) / len(rows)
+
+
+def choices(args):
+    """A table of CHOICES: the mean of all traces, and the one with crawlers, which ask for each object once."""
+    columns = ["hits", "of them from memory", "written", "hits with crawlers", "written"]
+    print(f"{args.requests} requests, seed {args.seed}; objects % / bytes % that were hits, the mean of {len(TRACES)} traces.\n")
+    print("| cache | the disk | " + " | ".join(columns) + " |")
+    print("|---" * (len(columns) + 2) + "|")
+    shares = args.shares.split(",")
+    lines = {share: [] for share in shares}
+    for choice, options in CHOICES:
+        runs = {name: simulate(args, "both", [*recipe, *options])["seawall"] for name, recipe in TRACES}
+        for at, share in enumerate(shares):
+            rows = {name: found[at] for name, found in runs.items()}
+            all_rows, scanned = list(rows.values()), rows["α 0.8, crawlers"]
+            hits = f"{mean(all_rows, 'object_hit_ratio') * 100:.1f} / {mean(all_rows, 'byte_hit_ratio') * 100:.1f}"
+            lines[share].append(f"| {float(share) * 100:g} % | {choice} | {hits} | {mean(all_rows, 'memory_hit_ratio') * 100:.1f} "
+                                f"| {mean(all_rows, 'written'):.2f} | {percent(scanned)} | {scanned['written']:.2f} |")
+    for share in shares:
+        print("\n".join(lines[share]), flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulator", required=True, help="the binary; `make hit-ratio` builds it")
-    parser.add_argument("--tier", choices=["memory", "disk"], default="memory")
+    parser.add_argument("--tier", choices=["memory", "disk", "choices"], default="memory")
     parser.add_argument("--requests", type=int, default=1_000_000)
     parser.add_argument("--shares", default="0.01,0.05,0.1", help="cache sizes as shares of all distinct bytes")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
+    if args.tier == "choices":
+        return choices(args)
+    if not libcachesim:
+        sys.exit("libcachesim is missing: run `make hit-ratio`, which installs it")
     mine = ["Seawall"] if args.tier == "memory" else ["disk", "written", "memory and disk", "of them from memory", "written"]
     others = OTHERS if args.tier == "memory" else OTHERS[:3]
     columns = mine + ["LRU", "S3-FIFO", "Belady", "Belady by size"][:len(others)]

@@ -4,18 +4,21 @@ purges by tag take.
 
 The program `objects` (crates/store/examples) uses the store itself, without HTTP. It fills a folder and ends on the spot, as after a
 kill -9; opens it again; closes it; opens it once more; and purges by tag. Then it is started some times more, and purges by tag as the
-first thing it does, while objects are still being found, and once more when they are. Before each start the page cache is emptied (as
-root). The release binary starts on the same folder, too: how long until it answers a request.
+first thing it does, while objects are still being found, and once more when they are; with `--beside` all this while small files are
+written to the same disk. Before each start the page cache is emptied (as root). The release binary starts on the same folder, too: how
+long until it answers a request.
 
     python3 benchmarks/store.py --objects target/release/examples/objects --seawall target/release/seawall --counts 1000000
 """
 
 import argparse
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 
@@ -68,6 +71,29 @@ sites: [{{ hosts: localhost, default: true, routes: [{{ path: /, respond: {{ sta
         process.wait()
 
 
+@contextlib.contextmanager
+def beside(folder, rate):
+    """Writes `rate` MB/s of small files into `folder` meanwhile, over and over."""
+    done = threading.Event()
+
+    def write():
+        number = 0
+        while rate and not done.wait(0.05):
+            for _ in range(rate * 5 // 2):
+                number = (number + 1) % 2000
+                with open(f"{folder}/{number}", "wb") as f:
+                    f.write(os.urandom(20_000))
+
+    os.makedirs(folder, exist_ok=True)
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        done.set()
+        writer.join()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--objects", required=True, help="the example `objects` of the store, built in release")
@@ -75,6 +101,7 @@ def main():
     parser.add_argument("--folder", help="on the disk to measure; a temporary one by default")
     parser.add_argument("--counts", default="1000000,10000000")
     parser.add_argument("--starts", type=int, default=20, help="for the first purge")
+    parser.add_argument("--beside", type=int, default=0, help="MB/s of small files that are written during those")
     parser.add_argument("--bytes", type=int, default=100, help="of each body; a record takes some 450 more")
     args = parser.parse_args()
     print("| objects | start | ready, s | all found, s | index, bytes an object | resident, bytes an object |")
@@ -88,7 +115,13 @@ def main():
             seconds = filled["seconds"]
             notes.append(f"{count:,} objects of {args.bytes} bytes were written in {seconds:.0f} s: {count / seconds:,.0f} objects and "
                          f"{filled['bytes'] / seconds / 2**20:.0f} MiB a second")
+            firsts = []
             for how, command in (("after kill -9", "open"), ("after a clean stop", "purge")):
+                # The runs that purge by tag purge nothing yet.
+                with beside(f"{folder}/beside", args.beside):
+                    for _ in range(args.starts if command == "purge" else 0):
+                        drop_caches()
+                        firsts += run([*base, "first", cache, str(gib)])
                 if how != "after kill -9" and args.seawall:
                     drop_caches()
                     answered, took, rss = start(os.path.abspath(args.seawall), folder, cache, gib)
@@ -103,10 +136,6 @@ def main():
                       f"| {row['index_bytes'] / objects:.1f} | {row['resident_bytes'] / objects:.1f} |", flush=True)
                 notes += [f"{count:,} objects: purge of {p['purge']} acknowledged after {p['ms']:.2f} ms; of 1000 looked for, "
                           f"{p['left_of_1000']} are found then" for p in purges]
-            firsts = []
-            for _ in range(args.starts):
-                drop_caches()
-                firsts += run([*base, "first", cache, str(gib)])
             for key, when in (("first_ms", "the first purge of a process"), ("next_ms", "the next one, when all is found")):
                 times = sorted(row[key] for row in firsts)
                 if times:
