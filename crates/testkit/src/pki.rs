@@ -40,7 +40,7 @@ impl Pki {
     /// The temporary folder cannot be written.
     #[must_use]
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().or_die("make a folder for certificates");
+        let folder = crate::folder();
         let key = KeyPair::generate().or_die("make a key");
         let mut params = named("seawall test authority", &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -59,7 +59,7 @@ pub fn fetch(address: &str, url: &str, args: &[&str]) -> Answer {
 /// There is no room for temporary files.
 #[track_caller]
 pub fn try_fetch(address: &str, url: &str, args: &[&str]) -> Result<Answer, Finished> {
-    let folder = tempfile::tempdir().or_die("make a folder");
+    let folder = seawall_testkit::folder();
     let body = folder.path().join("body");
     let (connect, file) = (format!("::{address}"), body.display().to_string());
     let mut all =

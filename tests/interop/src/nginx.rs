@@ -29,7 +29,7 @@ impl Nginx {
     #[track_caller]
     #[must_use]
     pub fn start(locations: &str) -> Self {
-        let folder = tempfile::tempdir().or_die("make a folder");
+        let folder = seawall_testkit::folder();
         let port = Port::reserve();
         let text = configuration(folder.path(), &port, locations);
         std::fs::create_dir(folder.path().join("www")).or_die("make a folder");

@@ -1,7 +1,7 @@
 //! Real clients decode what Seawall compresses.
 
 use seawall_test_interop::{Edge, Script, fetch};
-use seawall_testkit::{DEADLINE, Gate, OrDie, Origin, Reply, Request, body, curl, digest, eventually};
+use seawall_testkit::{DEADLINE, Gate, Origin, Reply, Request, body, curl, digest, eventually};
 
 const URL: &str = "http://example.com/";
 const SECURE: &str = "https://example.com/";
@@ -74,7 +74,7 @@ fn curl_does_notice() {
 fn curl_renews_and_resumes() {
     let origin = origin();
     let edge = Edge::to(origin.addr()).route(ROUTE).start();
-    let folder = tempfile::tempdir().or_die("make a folder");
+    let folder = seawall_testkit::folder();
     let tag = folder.path().join("tag").display().to_string();
     let url = format!("{URL}text");
     let saved = fetch(edge.http1(), &url, &["--compressed", "--etag-save", &tag]);

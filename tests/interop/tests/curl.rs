@@ -98,7 +98,7 @@ fn one_connection_for_many_transfers() {
 
 /// A file of so many bytes, and its SHA-256.
 fn upload(seed: u64, length: usize) -> (TempDir, String, String) {
-    let folder = tempfile::tempdir().or_die("make a folder");
+    let folder = seawall_testkit::folder();
     let file = folder.path().join("upload.bin");
     let content = body(seed, length);
     std::fs::write(&file, &content).or_die("write a file");
@@ -193,7 +193,7 @@ fn a_download_is_resumed() {
         let nginx = Nginx::start("location / { add_header Cache-Control \"max-age=60\"; }");
         nginx.put("file.bin", &body(9, LENGTH));
         let edge = Edge::to(nginx.addr()).route(route).start();
-        let folder = tempfile::tempdir().or_die("make a folder");
+        let folder = seawall_testkit::folder();
         let file = folder.path().join("part");
         std::fs::write(&file, &body(9, LENGTH)[..400_000]).or_die("write a file");
         let connect = format!("::{}", edge.plain());
@@ -219,7 +219,7 @@ fn a_file_is_fetched_only_when_it_is_newer() {
     let nginx = Nginx::start("location / { add_header Cache-Control \"max-age=60\"; }");
     nginx.put("page.txt", b"hello");
     let edge = Edge::to(nginx.addr()).route("cache: on").start();
-    let folder = tempfile::tempdir().or_die("make a folder");
+    let folder = seawall_testkit::folder();
     let (tag, page) = (folder.path().join("tag"), folder.path().join("page"));
     let connect = format!("::{}", edge.plain());
     let url = format!("{URL}page.txt");

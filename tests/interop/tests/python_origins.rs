@@ -109,7 +109,7 @@ fn a_body_that_breaks_off_is_an_error_and_never_stored() {
 
 #[test]
 fn a_folder_served_by_python() {
-    let folder = tempfile::tempdir().or_die("make a folder");
+    let folder = seawall_testkit::folder();
     std::fs::write(folder.path().join("page.html"), "<p>hello</p>").or_die("write a file");
     let path = folder.path().display().to_string();
     for version in ["1.0", "1.1"] {
@@ -174,7 +174,7 @@ fn oddities_over_http_2() {
 #[test]
 fn an_answer_before_the_body_arrives() {
     let (_origin, edge) = behind("asyncio_origin.py", &[], "");
-    let folder = tempfile::tempdir().or_die("make a folder");
+    let folder = seawall_testkit::folder();
     let file = folder.path().join("upload");
     std::fs::write(&file, vec![7; 4 * 1024 * 1024]).or_die("write a file");
     let upload = format!("@{}", file.display());

@@ -27,8 +27,7 @@ impl NginxEdge {
     /// It does not start.
     #[must_use]
     pub fn start(origin: &Origin, pki: &Pki) -> Self {
-        let (folder, plain, secure) =
-            (tempfile::tempdir().or_die("make a folder"), Port::reserve(), Port::reserve());
+        let (folder, plain, secure) = (seawall_testkit::folder(), Port::reserve(), Port::reserve());
         let text = configuration(folder.path(), [&plain, &secure], origin, pki);
         fs::write(folder.path().join("nginx.conf"), text).or_die("write a configuration");
         // Both processes seal with the same key, as an operator of it would have it.

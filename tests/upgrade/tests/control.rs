@@ -163,7 +163,7 @@ sites:
 
 #[test]
 fn a_check_says_when_the_descriptors_do_not_do() {
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = seawall_testkit::folder();
     let file = folder.path().join("seawall.yaml");
     let yaml = "listeners: [{ address: ':8080' }]
 limits: { max_connections: 3000 }

@@ -136,7 +136,7 @@ struct Manager {
 
 impl Manager {
     fn new() -> (Self, String) {
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = seawall_testkit::folder();
         let path = folder.path().join("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
         socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");

@@ -355,7 +355,7 @@ server: {{ upgrade_timeout: %{{patience}} }}
 #[test]
 fn the_service_manager_is_told_who_is_the_main_process() {
     let origin = Origin::h1(|_| Reply::ok("x"));
-    let folder = tempfile::tempdir().expect("a folder");
+    let folder = seawall_testkit::folder();
     let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).expect("a socket");
     manager.set_read_timeout(Some(Duration::from_millis(200))).expect("a deadline");

@@ -156,7 +156,7 @@ impl Seawall {
     #[must_use]
     pub fn with(yaml: &str) -> SeawallBuilder {
         let ports: Vec<Port> = (0..3).map(|_| Port::reserve()).collect();
-        let folder = tempfile::tempdir().or_die("make a folder");
+        let folder = crate::folder();
         let mut values = BTreeMap::new();
         for (name, port) in ["port", "port2", "port3"].iter().zip(&ports) {
             values.insert((*name).to_owned(), port.to_string());

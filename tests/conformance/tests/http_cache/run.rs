@@ -68,7 +68,7 @@ impl Suite {
 
     /// Starts its origin server on a free port of the loopback and waits until it listens.
     pub(crate) fn start_origin(self) -> Origin {
-        let scratch = tempfile::tempdir().expect("a folder");
+        let scratch = seawall_testkit::folder();
         let mut command = self.node();
         command
             .arg("--import")

@@ -24,7 +24,7 @@ impl Mount {
             eprintln!("NOT TESTED: this needs root, or user namespaces (and unshare, of util-linux)");
             return None;
         }
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = seawall_testkit::folder();
         let mount = format!("mount -t tmpfs -o size={mebibytes}m none \"$0\"");
         Some(Self::hold(folder, &mount))
     }
@@ -32,7 +32,7 @@ impl Mount {
     /// ext4 with `mebibytes` of room, that goes read-only on an error. Only for root.
     pub(crate) fn ext4(mebibytes: u32) -> Self {
         assert!(nix::unistd::geteuid().is_root(), "only root may mount ext4");
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = seawall_testkit::folder();
         let image = folder.path().join("image").display().to_string();
         let mount = format!(
             "truncate -s {mebibytes}M {image} && mkfs.ext4 -q -F {image} && mount -o loop,errors=remount-ro {image} \"$0\""
