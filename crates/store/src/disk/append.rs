@@ -61,16 +61,30 @@ impl Writer {
         reads: u8,
         then: Then,
     ) -> io::Result<()> {
+        self.append_with(class, header, parts, |out| out.extend_from_slice(parts.body), reads, then)
+    }
+
+    /// The same, with the body that `body` appends to the batch.
+    pub(super) fn append_with(
+        &mut self,
+        class: Class,
+        header: &Header,
+        parts: &Parts<'_>,
+        body: impl FnOnce(&mut Vec<u8>),
+        reads: u8,
+        then: Then,
+    ) -> io::Result<()> {
         let len = header.record_len();
         let spare =
             if matches!(then, Then::Replace { done: None, .. }) { 0 } else { self.disk.config.segment };
         let active = self.room(class, len, spare)?;
         let offset = active.end.saturating_add(active.buffer.len() as u64);
         let begin = active.buffer.len();
+        active.buffer.reserve(usize::try_from(len).unwrap_or(0));
         active.buffer.extend_from_slice(&header.encode());
         active.buffer.extend_from_slice(parts.meta);
         active.buffer.extend_from_slice(parts.tags);
-        active.buffer.extend_from_slice(parts.body);
+        body(&mut active.buffer);
         active.buffer.extend_from_slice(&header.footer());
         let whole = begin.saturating_add(usize::try_from(len).unwrap_or(usize::MAX));
         debug_assert!(whole - active.buffer.len() < UNIT as usize);
@@ -227,15 +241,15 @@ impl Writer {
 
     /// Removes the file of a body whose object was replaced by the one with number `seq`.
     fn drop_displaced(&self, before: Found, seq: u64) {
-        if before.kind != Kind::File {
-            return;
+        if let Some(old) = self.body_of(before).filter(|old| *old != seq) {
+            self.drop_body(old);
         }
-        let Some(segment) = self.disk.segments.get(before.place.segment) else { return };
-        if let Ok(front) = read_front(&*segment.file, before)
-            && front.header.seq != seq
-        {
-            self.drop_body(front.header.seq);
-        }
+    }
+
+    /// The number of the body in a file that belongs to what was `found`.
+    pub(super) fn body_of(&self, found: Found) -> Option<u64> {
+        let segment = self.disk.segments.get(found.place.segment).filter(|_| found.kind == Kind::File)?;
+        Some(read_front(&*segment.file, found).ok()?.header.seq)
     }
 
     /// Removes the file with the body of number `seq`.

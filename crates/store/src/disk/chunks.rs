@@ -20,6 +20,8 @@ use super::stats::count;
 
 /// Chunks that someone who reads on gets at a time, once the page cache has run dry.
 const AHEAD: u64 = 4;
+/// Of so many bytes nobody reads ahead but we: the system might read a multiple of them.
+const SHORT: u64 = 1 << 20;
 /// A CRC.
 const CRC: usize = 4;
 
@@ -28,6 +30,12 @@ const CRC: usize = 4;
 pub(crate) struct Chunks {
     disk: Arc<Disk>,
     file: Arc<dyn Handle>,
+    /// Nobody else reads through this handle.
+    own: bool,
+    /// The system reads ahead.
+    ahead: bool,
+    /// Up to where, when that was decided.
+    decided: u64,
     /// Where the first chunk begins.
     base: u64,
     seq: u64,
@@ -89,7 +97,30 @@ impl Chunks {
             let lease = disk.read_buffer.take(bytes.len())?;
             Some(Held { first: 0, bytes, lease })
         });
-        Self { disk, file, base, seq, held, checked: None, sums: None, entry, shared: None }
+        Self {
+            disk,
+            file,
+            own: false,
+            ahead: true,
+            decided: 0,
+            base,
+            seq,
+            held,
+            checked: None,
+            sums: None,
+            entry,
+            shared: None,
+        }
+    }
+
+    /// The body that is all of `file`, which was opened for this reader.
+    pub(super) fn alone(
+        disk: Arc<Disk>,
+        file: Arc<dyn Handle>,
+        seq: u64,
+        entry: Option<(u128, Place)>,
+    ) -> Self {
+        Self { own: true, ..Self::new(disk, file, 0, seq, None, entry) }
     }
 
     /// The body of a fill that many read at once: they share what they have read, and keep little of it.
@@ -138,8 +169,11 @@ impl Chunks {
             if let Some(chunk) = recent.find(index, len) {
                 return Ok(part.of_piece(&copy(&chunk, part.piece())));
             }
-        } else if self.slice(index, len + CRC).is_some() || self.load(index, limit, body_len).await? {
-            return Ok(self.sound(index, len)?.slice(from..to));
+        } else {
+            self.decide(index, limit);
+            if self.slice(index, len + CRC).is_some() || self.load(index, limit, body_len).await? {
+                return Ok(self.sound(index, len)?.slice(from..to));
+            }
         }
         self.held = None;
         match self.sums {
@@ -175,6 +209,20 @@ impl Chunks {
         let from = usize::try_from(index.checked_sub(held.first)?.checked_mul(STORED_CHUNK)?).ok()?;
         let to = from.checked_add(stored)?;
         (to <= held.bytes.len()).then(|| held.bytes.slice(from..to))
+    }
+
+    /// Decides at the first read of a range whether the system reads ahead: it begins to when it is asked for what the
+    /// page cache has.
+    fn decide(&mut self, index: u64, limit: u64) {
+        if !self.own || self.decided == limit {
+            return;
+        }
+        self.decided = limit;
+        let ahead = limit.saturating_sub(index * CHUNK) > SHORT;
+        if self.ahead != ahead {
+            self.ahead = ahead;
+            self.file.read_ahead(ahead);
+        }
     }
 
     fn offset(&self, index: u64) -> u64 {

@@ -123,7 +123,9 @@ impl Disk {
         let verdict = self.purges.judge(all, header.epoch);
         if verdict == Verdict::Gone {
             count(&self.counters.purged);
-            self.index.remove_at(names.key, found.place);
+            if self.index.remove_at(names.key, found.place) {
+                self.discard(found);
+            }
             return Ok(None);
         }
         let Some(mut meta) = decode_meta(&head.meta, &*self.codec) else { return Err(ReadError::Corrupt) };
@@ -146,7 +148,7 @@ impl Disk {
             }
             Place::File => {
                 let file = self.open_body(&header).await?;
-                Chunks::new(Arc::clone(self), file, 0, header.seq, None, entry)
+                Chunks::alone(Arc::clone(self), file, header.seq, entry)
             }
             Place::Record { run, segment, body_at, .. } => {
                 let other = self.segments.named(run, segment).ok_or(ReadError::Corrupt)?;

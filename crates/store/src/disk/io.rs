@@ -12,7 +12,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{CWD, FallocateFlags, FlockOperation, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Advice, CWD, FallocateFlags, FlockOperation, OFlags, ResolveFlags, fadvise, openat2};
 use rustix::io::{Errno, ReadWriteFlags};
 
 /// How a file is opened.
@@ -32,6 +32,8 @@ pub(crate) trait Handle: Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Reads at `offset` what the page cache holds, without waiting for the disk: `WouldBlock` otherwise.
     fn read_cached_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Tells the system whether to read ahead of what is asked for. It is a hint, and holds for this handle.
+    fn read_ahead(&self, _ahead: bool) {}
     /// Writes at `offset`; fewer bytes than given is no error.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Reserves the blocks of the first `len` bytes, so that writing them cannot run out of space.
@@ -186,6 +188,12 @@ impl Handle for File {
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::ErrorKind::WouldBlock.into()),
             read => Ok(read?),
         }
+    }
+
+    fn read_ahead(&self, ahead: bool) {
+        let advice = if ahead { Advice::Normal } else { Advice::Random };
+        // Without it more is read than is needed: no harm.
+        let _ = fadvise(self, 0, None, advice);
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {

@@ -57,7 +57,7 @@ use finishing::Finishing;
 use folder::{Entrance, Folder, FolderError};
 use ghosts::Ghosts;
 use health::{Health, is_full, is_trouble};
-use index::Index;
+use index::{Found, Index, Kind};
 use io::{Files, Handle};
 use journal::{Journal, Tail};
 use pool::Pool;
@@ -348,7 +348,20 @@ impl Disk {
 
     /// Forgets `key`. The purge itself is a matter of the shared table; this only frees the slot.
     pub(crate) fn forget(&self, key: u128) -> bool {
-        self.index.remove(key).is_some()
+        let found = self.index.remove(key);
+        if let Some(found) = found {
+            self.discard(found);
+        }
+        found.is_some()
+    }
+
+    /// What was `found` is in the index no more. A body in a file of its own, which may be most of the disk, goes at once; what
+    /// is in a segment goes with that.
+    fn discard(&self, found: Found) {
+        if found.kind == Kind::File {
+            // Without a writer nothing is written, and nothing needs the room.
+            let _ = self.jobs.send(Job::Discard(found));
+        }
     }
 
     /// Forgets all there is.

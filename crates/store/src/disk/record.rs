@@ -197,6 +197,7 @@ pub(crate) fn chunk_is_sound(seq: u64, index: u64, stored: &[u8]) -> bool {
 }
 
 /// Appends chunk `index` and its CRC to `out`.
+#[cfg(test)]
 pub(crate) fn push_chunk(out: &mut Vec<u8>, seq: u64, index: u64, data: &[u8]) {
     out.extend_from_slice(data);
     out.extend_from_slice(&chunk_crc(seq, index, data).to_le_bytes());

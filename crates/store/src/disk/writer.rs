@@ -16,8 +16,9 @@ use super::append::{Active, Then};
 use super::backlog::Asker;
 use super::bodies::BodyFile;
 use super::front::{Parts, header, read_body, read_front};
+use super::index::Found;
 use super::put::{Link, Put, Until};
-use super::record::{CHUNK, MAX_META, Place, push_chunk, stored_len};
+use super::record::{CHUNK, MAX_META, Place, chunk_crc, stored_len};
 use super::segment::Class;
 use super::stats::{add, count};
 use crate::codec::{decode_meta, encode_meta};
@@ -40,6 +41,8 @@ pub(super) enum Job {
         head: Arc<Head>,
         done: oneshot::Sender<bool>,
     },
+    /// This was purged.
+    Discard(Found),
     /// Somebody needs this many bytes for a file.
     MakeRoom(u64, Asker),
     /// Give something up: the file system has no space.
@@ -126,6 +129,11 @@ impl Writer {
                     log::debug!("a refreshed header is not kept: {error}");
                 }
             }
+            Job::Discard(found) => {
+                if let Some(seq) = self.body_of(found) {
+                    self.drop_body(seq);
+                }
+            }
             Job::MakeRoom(bytes, asker) => {
                 let enough = self.free(bytes);
                 asker.answer(enough);
@@ -173,23 +181,25 @@ impl Writer {
     fn put(&mut self, put: &Put) -> io::Result<()> {
         let (meta, tags) = self.encode(&put.head)?;
         let len = put.body.len();
-        let mut body = Vec::with_capacity(usize::try_from(stored_len(len)).unwrap_or(0));
-        let mut chunk = Vec::new();
-        for index in 0..len.div_ceil(CHUNK) {
-            let (mut at, end) = (index * CHUNK, ((index + 1) * CHUNK).min(len));
-            chunk.clear();
-            while let Some(bytes) = put.body.read(at, end) {
-                at = at.saturating_add(bytes.len() as u64);
-                chunk.extend_from_slice(&bytes);
+        // Straight into the batch, whose memory is there already: fresh memory costs more than what is done with it.
+        let chunks = |out: &mut Vec<u8>| {
+            for index in 0..len.div_ceil(CHUNK) {
+                let (mut at, end) = (index * CHUNK, ((index + 1) * CHUNK).min(len));
+                let begin = out.len();
+                while let Some(bytes) = put.body.read(at, end) {
+                    at = at.saturating_add(bytes.len() as u64);
+                    out.extend_from_slice(&bytes);
+                }
+                let crc = chunk_crc(put.seq, index, &out[begin..]);
+                out.extend_from_slice(&crc.to_le_bytes());
             }
-            push_chunk(&mut body, put.seq, index, &chunk);
-        }
+        };
         let tag_bytes: Vec<u8> = tags.iter().flat_map(|tag| tag.to_le_bytes()).collect();
-        let parts = Parts { meta: &meta, tags: &tag_bytes, body: &body };
+        let parts = Parts { meta: &meta, tags: &tag_bytes, body: &[] };
         let header = header(put.names, put.seq, put.epoch, &parts, len, Place::Here);
         let class = self.class_of(put.names.key);
         add(&self.disk.counters.written_bytes, header.record_len());
-        self.append(class, &header, &parts, 0, Then::Put { tags, until: None })
+        self.append_with(class, &header, &parts, chunks, 0, Then::Put { tags, until: None })
     }
 
     fn link(&mut self, link: &Link, until: Until) -> io::Result<()> {

@@ -1,6 +1,26 @@
 use super::*;
 
 #[tokio::test]
+async fn a_purge_gives_the_room_of_a_large_body_back_at_once() {
+    let folder = folder();
+    let store = Rig::open(&settings(folder.path())).recovered().await;
+    for name in ["/kept", "/gone"] {
+        put(*store, name, 3 * LARGE).await;
+    }
+    until(|| store.disk().files == 2).await;
+    store.flush();
+    let before = store.disk().bytes;
+    let (_, mut reader) = find(*store, &key("/gone")).await.unwrap();
+    let first = reader.read_body().await.unwrap().unwrap();
+    purge(*store, &key("/gone")).await.unwrap();
+    until(|| store.disk().files == 1).await;
+    assert!(before - store.disk().bytes >= 3 * LARGE as u64);
+    assert!(find(*store, &key("/gone")).await.is_none() && has(*store, "/kept", 3 * LARGE).await);
+    let rest = read_all(&mut reader).await.unwrap();
+    assert!([&first[..], &rest].concat() == body("/gone", 3 * LARGE), "who reads it reads on");
+}
+
+#[tokio::test]
 async fn a_purge_reaches_the_disk_and_outlives_a_kill() {
     let folder = folder();
     let settings = settings(folder.path());

@@ -12,6 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const BLOCK: usize = 1 << 20;
+/// What may wait to be written of a large body, in bytes.
+pub(crate) const FILL_BUFFER: u64 = 16 << 20;
 const PAGE: usize = 4096;
 /// However slow the machine: without a byte for so long something hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -154,6 +156,11 @@ pub(crate) struct Rig {
 
 impl Rig {
     pub(crate) fn start(mib: u64) -> Self {
+        Self::with_read_buffer(mib, 1)
+    }
+
+    /// The same with so many MiB for what clients do not take.
+    pub(crate) fn with_read_buffer(mib: u64, read_buffer: u64) -> Self {
         let origin = Bodies::start(mib);
         let seawall = Seawall::with(
             "
@@ -163,13 +170,23 @@ cache:
   memory: 16MiB
   memory_object: 256KiB
   max_object: %{large}MiB
-  disk: { path: '%{dir}/store', size: %{disk}MiB, fill_patience: 1h, fill_buffer: 16MiB }
+  purge: { allow: [127.0.0.1] }
+  disk:
+    path: '%{dir}/store'
+    size: %{disk}MiB
+    fill_patience: 1h
+    fill_buffer: %{fill_buffer}
+    read_buffer: %{read_buffer}MiB
 upstreams: { app: { servers: ['%{origin}'] } }
 sites: [{ hosts: [large.example], routes: [{ path: /, upstream: app, cache: { range_requests: whole } }] }]
 ",
         )
         .set("origin", &origin.address)
         .set("large", mib.max(1))
+        .set("fill_buffer", FILL_BUFFER)
+        .set("read_buffer", read_buffer)
+        // What is freed goes back to the system at once, so that what the process has is what it holds.
+        .env("MIMALLOC_PURGE_DELAY", 0)
         .set("disk", mib + mib / 4 + 256)
         .start();
         Self { origin, seawall }
@@ -199,6 +216,12 @@ sites: [{ hosts: [large.example], routes: [{ path: /, upstream: app, cache: { ra
             assert!(began.elapsed() < DEADLINE, "{now} of {count} requests are under way");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Until the object is on the disk and nobody finds it as a fill any more.
+    pub(crate) fn stored(&self) {
+        self.seawall.wait_metric("seawall_cache_fills_in_flight", &[("tier", "memory")], 0.0);
+        self.seawall.wait_metric("seawall_disk_files", &[], 1.0);
     }
 
     fn status(&self, field: &str) -> u64 {

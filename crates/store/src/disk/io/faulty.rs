@@ -219,6 +219,10 @@ impl Handle for FaultyHandle {
         };
         self.file.read_cached_at(&mut buffer[..len], offset)
     }
+    fn read_ahead(&self, ahead: bool) {
+        self.file.read_ahead(ahead);
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         self.plan.wait();
         let len = match self.plan.grow()? {
