@@ -39,7 +39,7 @@ fn taken_with(read_buffer: u64) -> u64 {
             last = read;
             if same > 9 { Ok(()) } else { Err(format!("{read} bytes are read")) }
         });
-        assert!(last < (READERS as u64 * mib << 20) as f64, "somebody took all of it");
+        assert!(last < ((READERS as u64 * mib) << 20) as f64, "somebody took all of it");
         let extra = rig.most_memory().saturating_sub(before);
         println!("{READERS} clients that stopped, {read_buffer} MiB for what they hold: {} KiB", extra >> 10);
         // They get the rest of what they asked for.
