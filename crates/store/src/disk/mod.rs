@@ -42,6 +42,7 @@ pub(crate) mod segment;
 pub(crate) mod simulation;
 mod space;
 pub(crate) mod spill;
+mod start;
 pub(crate) mod stats;
 pub(crate) mod toc;
 mod writer;
@@ -54,7 +55,7 @@ use parking_lot::Mutex;
 use bodies::Bodies;
 pub(crate) use find::OnDisk;
 use finishing::Finishing;
-use folder::{Entrance, Folder, FolderError};
+use folder::{Folder, FolderError};
 use ghosts::Ghosts;
 use health::{Health, is_full, is_trouble};
 use index::{Found, Index, Kind};
@@ -65,12 +66,13 @@ pub(crate) use put::{Link, Put, Until};
 use read_buffer::ReadBuffer;
 use segment::Segments;
 use space::Space;
+use start::Opened;
 use stats::{Counters, DiskStats};
-use writer::{Job, Writer};
+use writer::Job;
 
 use crate::clock::Clock;
 use crate::codec::ExtensionCodec;
-use crate::purges::{Purge, Purges, Scope};
+use crate::purges::{Purge, Purges};
 
 /// How long a disk may take to write what waits when the process ends.
 const CLOSE_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -175,20 +177,6 @@ impl std::fmt::Debug for Disk {
     }
 }
 
-/// A disk whose purges are read and that does nothing yet. All disks of a store are opened before any is
-/// [started](Opened::start), because a purge on one of them may concern the others.
-pub(crate) struct Opened {
-    disk: Arc<Disk>,
-    todo: crossbeam_channel::Receiver<Job>,
-    entrance: Entrance,
-}
-
-impl std::fmt::Debug for Opened {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Opened").field(&self.disk).finish()
-    }
-}
-
 /// Why a disk cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
@@ -263,33 +251,6 @@ impl Disk {
         });
         disk.read_purges().map_err(failed)?;
         Ok(Opened { disk, todo, entrance })
-    }
-
-    /// Reads the purges of all runs.
-    fn read_purges(&self) -> std::io::Result<()> {
-        let folder = self.folder.purges_folder();
-        let runs = self.folder.other_runs().iter();
-        let living: Vec<u32> = runs.filter(|run| !run.dead).map(|run| run.number).collect();
-        let mut tails = Vec::new();
-        for name in self.files.list(&folder)? {
-            let Some(run) = name.get(..8).and_then(|run| u32::from_str_radix(run, 16).ok()) else { continue };
-            let path = folder.join(&name);
-            let told = journal::read(&*self.files.open(&path, io::Mode::Read)?, 0)?;
-            told.purges.iter().for_each(|purge| self.learn(purge));
-            if told.damaged {
-                log::error!(
-                    "disk {}: the journal of purges {name} is damaged; so that no purge is undone, everything \
-                     stored before now counts as purged",
-                    self.folder.root().display()
-                );
-                self.learn(&Purge::hard(Scope::Everything, 0, self.clock.advance()));
-            }
-            if living.contains(&run) {
-                tails.push(Tail::new(run, path, told.len));
-            }
-        }
-        *self.tails.lock() = tails;
-        Ok(())
     }
 
     /// Takes note of a purge that is on a disk.
@@ -494,80 +455,7 @@ impl Disk {
     }
 }
 
-impl Opened {
-    /// Starts to serve: writes the purges of all disks down, begins to look through what is there, lets the next
-    /// process in.
-    pub(crate) fn start(self) -> Result<Arc<Disk>, DiskError> {
-        let disk = self.disk;
-        let failed = |source| DiskError::Io { path: disk.folder.root().to_owned(), source };
-        disk.may_evict.store(disk.folder.try_evict_lock().map_err(failed)?, Relaxed);
-        let journal = disk.start_journal().map_err(failed)?;
-        *disk.journal.lock() = Some(journal);
-        disk.drop_old_journals();
-        let found = recover::survey(&disk).map_err(failed)?;
-        disk.fit();
-        let writer = Writer::new(Arc::clone(&disk), self.todo);
-        let scanner = Arc::clone(&disk);
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            std::thread::Builder::new().name(name.to_owned()).spawn(run)
-        };
-        spawn("disk-recover", Box::new(move || recover::run(&scanner, found))).map_err(failed)?;
-        spawn("disk-writer", Box::new(move || writer.run())).map_err(failed)?;
-        drop(self.entrance);
-        Ok(disk)
-    }
-}
-
 impl Disk {
-    /// Starts the journal. On a full file system the oldest segments give way to it: without it no purge can be taken.
-    fn start_journal(&self) -> std::io::Result<Journal> {
-        let start = || Journal::start(&*self.files, &self.folder, &self.purges.all());
-        let mut journal = start();
-        let mut segments = self.abandoned_segments()?;
-        while let Err(error) = &journal
-            && is_full(error)
-            && let Some(segment) = segments.pop()
-        {
-            log::warn!(
-                "disk {}: no space for a start: {} is given up",
-                self.folder.root().display(),
-                segment.display()
-            );
-            self.files.remove(&segment)?;
-            let _ = self.files.remove(&self.folder.purges(self.folder.run()));
-            journal = start();
-        }
-        journal
-    }
-
-    /// The segments of processes that are over, the newest first.
-    fn abandoned_segments(&self) -> std::io::Result<Vec<std::path::PathBuf>> {
-        let lives =
-            |run: u32| self.folder.other_runs().iter().any(|other| other.number == run && !other.dead);
-        if !self.may_evict.load(Relaxed) {
-            return Ok(Vec::new());
-        }
-        let names = self.files.list(&self.folder.segments_folder())?;
-        let mut segments: Vec<_> = names.iter().filter_map(|name| folder::parse_segment(name)).collect();
-        segments.retain(|(run, ..)| !lives(*run));
-        segments.sort_unstable_by_key(|(run, number, _)| std::cmp::Reverse((*run, *number)));
-        Ok(segments.into_iter().map(|(run, number, class)| self.folder.segment(run, number, class)).collect())
-    }
-
-    /// The purges of runs that are over are in the new journal now.
-    fn drop_old_journals(&self) {
-        let Ok(names) = self.files.list(&self.folder.purges_folder()) else { return };
-        let living: Vec<u32> =
-            self.folder.other_runs().iter().filter(|run| !run.dead).map(|run| run.number).collect();
-        for name in names {
-            let Some(run) = name.get(..8).and_then(|run| u32::from_str_radix(run, 16).ok()) else { continue };
-            if run != self.folder.run() && !living.contains(&run) {
-                // One that stays is read again at the next start.
-                let _ = self.files.remove(&self.folder.purges_folder().join(name));
-            }
-        }
-    }
-
     /// A file opened for the writer.
     fn create(&self, path: &std::path::Path) -> std::io::Result<Arc<dyn Handle>> {
         self.files.open(path, io::Mode::Create)
