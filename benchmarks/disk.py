@@ -3,8 +3,9 @@
 
 All hold many objects and are asked for them in turn. One Seawall has 1 GiB of memory, which holds all of them; the other 4 MiB,
 which never has the next one. Warm: the page cache has everything. Cold: it was emptied first (as root; left out otherwise), and
-one connection asks for each object once. nginx runs with sendfile off and on. CPU is user and system time of the server's
-processes for each request (cpu.py); the latency is wrk's, over 16 connections. A hit that reached the origin fails the run.
+one connection asks for each object once. nginx runs with sendfile off and on, without tcp_nopush, which bench.py says why. CPU
+is user and system time of the server's processes for each request (cpu.py); the latency is wrk's, over 16 connections. A hit
+that reached the origin fails the run.
 
 Then fills: for some seconds every request asks for something new, over 16 connections, and all of it has to be on the disk (sync)
 before the clock stops. What a server wrote is what the system counted for its processes (write_bytes in /proc/PID/io). At the
@@ -36,7 +37,7 @@ def nginx_conf(port, origin, folder, name, sendfile):
 daemon off; worker_processes 1; error_log {folder}/{name}.err; pid {folder}/{name}.pid;
 events {{ worker_connections 4096; }}
 http {{
-  access_log off; sendfile {sendfile}; tcp_nopush on; keepalive_requests 1000000000; keepalive_timeout 1h;
+  access_log off; sendfile {sendfile}; keepalive_requests 1000000000; keepalive_timeout 1h;
   proxy_temp_path {folder}/{name}-tmp;
   proxy_cache_path {folder}/{name}-cache levels=1:2 keys_zone=main:64m max_size=16g inactive=1h use_temp_path=off;
   upstream origin {{ server 127.0.0.1:{origin}; keepalive 128; keepalive_requests 1000000000; }}

@@ -81,6 +81,8 @@ def main():
     parser.add_argument("--only", default="", help="only cases with this in their name")
     parser.add_argument("--keep", help="a folder for callgrind's output")
     args = parser.parse_args()
+    if args.keep:
+        os.makedirs(args.keep, exist_ok=True)
     os.environ["PATH"] += ":/usr/sbin"
     for tool in ("h2load", "nginx", "valgrind", "strace"):
         if not shutil.which(tool):

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderName, HeaderValue};
+use pingora_cache::CacheKey;
 use seawall_caching::no_vary_search::Learned;
 use seawall_caching::{BypassReason, Terms};
 use seawall_guard::BodyMeter;
@@ -53,6 +54,8 @@ pub struct Context {
     /// The connection has become a tunnel (WebSocket).
     pub(crate) tunnel: bool,
     pub(crate) cache: CacheFacts,
+    /// The name of the response in the store, when it was made before Pingora asks for it.
+    pub(crate) key: Option<CacheKey>,
     /// A range request that is answered with a part of the object.
     pub(crate) part: Option<PartRequest>,
     /// What the client of a route that compresses is to get.
@@ -63,6 +66,8 @@ pub struct Context {
     pub(crate) first_byte: Option<Duration>,
     /// Why the request was refused or failed, as a fixed word.
     pub(crate) error: &'static str,
+    /// The answer is being written, and whatever fails then leaves no other.
+    pub(crate) answering: bool,
     /// The end of the connection is the end of the answer's body.
     pub(crate) ends_with_connection: bool,
 }
@@ -79,6 +84,8 @@ pub(crate) struct CacheFacts {
     pub(crate) collapsed: bool,
     /// The origin was asked, whatever came of it.
     pub(crate) asked: bool,
+    /// Whether it may ask the store is decided: `bypass` tells, and `terms`.
+    pub(crate) met: bool,
     /// On which terms the request met the store.
     pub(crate) terms: Terms,
     /// When the request began in the history of purges: an answer older than a purge is not stored.
@@ -184,12 +191,14 @@ impl Context {
             purge: false,
             tunnel: false,
             cache: CacheFacts::default(),
+            key: None,
             part: None,
             encoding: None,
             upstream: UpstreamFacts::default(),
             copy: None,
             first_byte: None,
             error: "",
+            answering: false,
             ends_with_connection: false,
         }
     }

@@ -27,6 +27,7 @@ mod collapse;
 mod context;
 mod facts;
 mod failure;
+mod fast_path;
 mod forwarding;
 mod part_index;
 mod phases;

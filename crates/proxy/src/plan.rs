@@ -136,4 +136,6 @@ pub struct CachePlan {
     pub show_key: bool,
     /// Where responses say by which tags they are purged.
     pub tags: TagFields,
+    /// Whether fresh responses from memory are answered before Pingora's cache begins.
+    pub fast_path: bool,
 }

@@ -17,6 +17,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, PurgeStatus, RangeType, Session};
 
 use crate::context::Context;
+use crate::fast_path;
 use crate::phases::{
     admit, background, encode, fetch, interim, invalidate, lookup, parts, post, ranges, record, refresh,
     respond, route, select, store,
@@ -59,6 +60,9 @@ impl ProxyHttp for Seawall {
         let answered = route::route(session, ctx).await?;
         if !answered {
             encode::negotiate(session, ctx);
+            if fast_path::answer(session, ctx).await? {
+                return Ok(true);
+            }
             parts::plan(session, ctx).await;
         }
         Ok(answered)
@@ -70,7 +74,10 @@ impl ProxyHttp for Seawall {
     }
 
     fn cache_key_callback(&self, session: &Session, ctx: &mut Context) -> Result<CacheKey> {
-        lookup::key(session, ctx)
+        match ctx.key.take() {
+            Some(key) => Ok(key),
+            None => lookup::key(session.req_header(), ctx),
+        }
     }
 
     fn is_purge(&self, _: &Session, ctx: &Context) -> bool {

@@ -270,6 +270,7 @@ impl Engine {
             purge_allow: settings.purge.allow.iter().collect(),
             show_key: settings.purge.show_key,
             tags: settings.purge.tags(),
+            fast_path: settings.fast_path,
         }
     }
 

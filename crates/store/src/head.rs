@@ -181,6 +181,21 @@ impl Head {
         self.provenance
     }
 
+    /// The header as it was stored.
+    pub(crate) fn header(&self) -> &ResponseHeader {
+        &self.header
+    }
+
+    /// What was stored with it.
+    pub(crate) fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// Which variant of its URL it is.
+    pub(crate) fn variance(&self) -> Option<HashBinary> {
+        self.variance
+    }
+
     /// Memory it takes, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

@@ -53,6 +53,7 @@ mod object_key;
 mod purged;
 mod purges;
 mod queues;
+mod ready;
 mod settings;
 mod shard;
 #[cfg(feature = "simulation")]
@@ -80,6 +81,7 @@ pub use memory::simulation::Simulation;
 pub use memory::{Epoch, MemoryStore, OrWhole, Refusal, StoreError};
 pub use miss::{FILL_ABANDONED, WRONG_LENGTH};
 pub use object_key::{NotObjectKey, ObjectKey};
+pub use ready::Ready;
 pub use settings::{DiskSettings, StoreSettings, machine_memory};
 #[cfg(feature = "simulation")]
 pub use simulation::{Admission, Choices, Tier, TierSimulation};

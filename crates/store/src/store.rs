@@ -25,6 +25,7 @@ use crate::hit::Hit;
 use crate::labels::Label;
 use crate::memory::{Epoch, MemoryStore, Refusal, StoreError, whole_of};
 use crate::purges::Purges;
+use crate::ready::Ready;
 use crate::settings::StoreSettings;
 use crate::stats::Stats;
 use crate::storage::{Names, is_ours};
@@ -269,6 +270,17 @@ impl Store {
         // Pingora compares it with the key's.
         meta.set_variance_key(variance);
         Some((meta, handler))
+    }
+
+    /// The complete response under `key` in memory. It counts as no use of it before [`Self::count_hit`].
+    #[must_use]
+    pub fn ready(&self, key: &CacheKey) -> Option<Ready> {
+        self.memory.ready(key)
+    }
+
+    /// Counts a response from memory as used.
+    pub fn count_hit(&self, ready: &Ready) {
+        self.memory.count_hit(ready);
     }
 
     /// What is known of the response stored under `key`, or on its way there, without reading a disk. It counts as no

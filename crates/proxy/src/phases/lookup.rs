@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use http::HeaderMap;
 use http::header::{ACCEPT_ENCODING, HOST};
 use pingora_cache::key::{HashBinary, hash_key};
 use pingora_cache::{CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness};
@@ -14,7 +15,7 @@ use seawall_caching::directives::ResponseDirectives;
 use seawall_caching::key::Change;
 use seawall_caching::no_vary_search::Learned;
 use seawall_caching::request::{Verdict, assess};
-use seawall_caching::{CachePolicy, Request, StaleWindows, vary};
+use seawall_caching::{BypassReason, CachePolicy, Request, StaleWindows, Terms, vary};
 use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
@@ -33,23 +34,8 @@ pub(crate) fn facts(meta: &CacheMeta) -> Option<&Arc<Facts>> {
 pub(crate) fn enable(session: &mut Session, ctx: &mut Context) {
     let Some(route) = ctx.route.clone() else { return };
     let (Some(policy), Some(zone)) = (&route.cache, route.zone) else { return };
-    if !ctx.purge {
-        let has_body = !session.is_body_empty();
-        let head = session.req_header();
-        let request = Request { method: &head.method, headers: &head.headers, has_body };
-        let assessed = match policy.bypass(&head.headers, ctx.target.as_bytes()) {
-            Some(reason) => Err(reason),
-            None => assess(&request, policy),
-        };
-        match assessed {
-            Ok(terms) => ctx.cache.terms = terms,
-            Err(reason) => {
-                ctx.cache.bypass = Some(reason);
-                ctx.cache.result = CacheResult::Bypass;
-                return;
-            }
-        }
-        normalize(session, policy, ctx.encoding.is_some());
+    if !ctx.purge && !meet(session, policy, ctx) {
+        return;
     }
     let cache = &ctx.plan.cache;
     let mut overrides = CacheOptionOverrides::default();
@@ -58,11 +44,45 @@ pub(crate) fn enable(session: &mut Session, ctx: &mut Context) {
     ctx.cache.epoch = Some(zone.store.epoch());
 }
 
+/// Whether the request may ask the store: decides on which terms, and brings it into the form in which it is compared. Once
+/// decided it stays so.
+pub(crate) fn meet(session: &mut Session, policy: &CachePolicy, ctx: &mut Context) -> bool {
+    if !std::mem::replace(&mut ctx.cache.met, true) {
+        let has_body = !session.is_body_empty();
+        match terms(session.req_header(), has_body, policy, ctx) {
+            Ok(terms) => {
+                ctx.cache.terms = terms;
+                normalize(session.req_header_mut(), policy, ctx.encoding.is_some());
+            }
+            Err(reason) => {
+                ctx.cache.bypass = Some(reason);
+                ctx.cache.result = CacheResult::Bypass;
+            }
+        }
+    }
+    ctx.cache.bypass.is_none()
+}
+
+/// On which terms the request meets the store.
+///
+/// # Errors
+/// Why it does not.
+pub(crate) fn terms(
+    head: &RequestHeader,
+    has_body: bool,
+    policy: &CachePolicy,
+    ctx: &Context,
+) -> Result<Terms, BypassReason> {
+    if let Some(reason) = policy.bypass(&head.headers, ctx.target.as_bytes()) {
+        return Err(reason);
+    }
+    assess(&Request { method: &head.method, headers: &head.headers, has_body }, policy)
+}
+
 /// What tells no two responses of this route apart is taken out of the request: for the variant, and for the origin.
 /// An encoding that was agreed on stays as it is.
-fn normalize(session: &mut Session, policy: &CachePolicy, agreed: bool) {
-    let changes = policy.key().normalize(&session.req_header().headers);
-    let request = session.req_header_mut();
+pub(crate) fn normalize(request: &mut RequestHeader, policy: &CachePolicy, agreed: bool) {
+    let changes = policy.key().normalize(&request.headers);
     for Change { name, value } in changes {
         if agreed && name == ACCEPT_ENCODING {
             continue;
@@ -77,11 +97,11 @@ fn normalize(session: &mut Session, policy: &CachePolicy, agreed: bool) {
 }
 
 /// The name of the response in the store. What is keyed is what is forwarded, so the target may change here.
-pub(crate) fn key(session: &Session, ctx: &mut Context) -> Result<CacheKey> {
+pub(crate) fn key(request: &RequestHeader, ctx: &mut Context) -> Result<CacheKey> {
     let Some(policy) = ctx.route.as_ref().and_then(|route| route.cache.as_ref()) else {
         return Error::e_explain(pingora_error::ErrorType::InternalError, "a key without a cache policy");
     };
-    let authority = authority(session, ctx);
+    let authority = authority(request, ctx);
     let learned = learned(policy, &authority, ctx);
     let key = policy.key().key_by(ctx.scheme(), &authority, ctx.target.as_bytes(), learned.as_ref());
     let primary = key.primary;
@@ -113,8 +133,7 @@ pub(crate) fn cache_key(primary: Vec<u8>) -> CacheKey {
 }
 
 /// The authority as it is forwarded: two ports of one name are two servers.
-pub(crate) fn authority<'c>(session: &Session, ctx: &'c Context) -> Cow<'c, str> {
-    let request = session.req_header();
+pub(crate) fn authority<'c>(request: &RequestHeader, ctx: &'c Context) -> Cow<'c, str> {
     let port = match request.uri.authority() {
         Some(authority) => authority.port_u16(),
         None => request.headers.get(HOST).and_then(|host| port(host.to_str().ok()?)),
@@ -135,8 +154,18 @@ pub(crate) fn variant(meta: &CacheMeta, ctx: &mut Context, request: &RequestHead
     if let Some(part) = parts::variance_of(meta, ctx) {
         return Some(part);
     }
+    variant_of(meta.headers(), facts(meta), meta.variance(), ctx, request)
+}
+
+/// The same of a whole response of which this is known.
+pub(crate) fn variant_of(
+    stored: &HeaderMap,
+    facts: Option<&Arc<Facts>>,
+    variance: Option<HashBinary>,
+    ctx: &mut Context,
+    request: &RequestHeader,
+) -> Option<HashBinary> {
     let policy = ctx.route.as_ref()?.cache.as_ref()?;
-    let facts = facts(meta);
     let fields = facts.map_or(&[][..], |facts| &facts.vary);
     // A key leads to one route and so to one upstream; but one that was made by a rule of No-Vary-Search stands for many
     // targets, and a response that states another rule is for its own only.
@@ -156,11 +185,11 @@ pub(crate) fn variant(meta: &CacheMeta, ctx: &mut Context, request: &RequestHead
     let liked = policy.serves_preferred_language()
         && realm.is_empty()
         && !policy.key().has_selectors()
-        && vary::is_in_preferred_language(&request.headers, fields, meta.headers());
+        && vary::is_in_preferred_language(&request.headers, fields, stored);
     if liked {
-        return meta.variance();
+        return variance;
     }
-    ctx.cache.vary_missed = meta.variance() != variant;
+    ctx.cache.vary_missed = variance != variant;
     variant
 }
 

@@ -42,16 +42,7 @@ fn select(session: &mut Session, response: &mut ResponseHeader, ctx: &Context) -
     let selection = if stored.is_some() { whole } else { whole.ascending() };
     match selection {
         Selection::Whole => {
-            let unsaid = response.status == StatusCode::OK && !response.headers.contains_key(CONTENT_LENGTH);
-            if let Some(length) = stored.filter(|_| unsaid) {
-                response.remove_header(&TRANSFER_ENCODING);
-                response.insert_header(CONTENT_LENGTH, length)?;
-            }
-            let whole = Response { status: response.status, headers: &response.headers };
-            let has_ranges = max_ranges(ctx) > 0 && !representation::is_ours(&response.headers);
-            if let Some((name, value)) = range::advertise(&whole, complete).filter(|_| has_ranges) {
-                response.insert_header(name, value)?;
-            }
+            whole_of(response, complete, stored, ctx)?;
             Ok(RangeType::None)
         }
         Selection::Single(bytes) => {
@@ -75,6 +66,26 @@ fn select(session: &mut Session, response: &mut ResponseHeader, ctx: &Context) -
             Ok(RangeType::Invalid)
         }
     }
+}
+
+/// The head of an answer with the whole: `stored` is the length of a body that is complete in the store.
+pub(crate) fn whole_of(
+    response: &mut ResponseHeader,
+    complete: Option<usize>,
+    stored: Option<usize>,
+    ctx: &Context,
+) -> Result<()> {
+    let unsaid = response.status == StatusCode::OK && !response.headers.contains_key(CONTENT_LENGTH);
+    if let Some(length) = stored.filter(|_| unsaid) {
+        response.remove_header(&TRANSFER_ENCODING);
+        response.insert_header(CONTENT_LENGTH, length)?;
+    }
+    let whole = Response { status: response.status, headers: &response.headers };
+    let has_ranges = max_ranges(ctx) > 0 && !representation::is_ours(&response.headers);
+    if let Some((name, value)) = range::advertise(&whole, complete).filter(|_| has_ranges) {
+        response.insert_header(name, value)?;
+    }
+    Ok(())
 }
 
 /// The length of the whole, when the client asks for bytes that it does not have and the head says so.

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use http::header::{AGE, DATE, TRANSFER_ENCODING, VIA};
 use http::{Method, StatusCode, Version};
-use pingora_cache::{CacheMeta, CachePhase};
+use pingora_cache::{CacheKey, CachePhase};
 use pingora_error::{Error, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, PurgeStatus, Session};
@@ -22,7 +22,7 @@ use crate::answer::Answer;
 use crate::cache_status;
 use crate::collapse;
 use crate::context::{Context, Instead};
-use crate::facts;
+use crate::facts::{self, Facts};
 use crate::failure::Failure;
 use crate::phases::{lookup, parts, ranges};
 
@@ -37,9 +37,9 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
     } else {
         farewell(session, ctx);
     }
-    classify(session, ctx);
-    note_cache(session, ctx);
     let phase = session.cache.phase();
+    classify(phase, ctx);
+    note_cache(session, ctx);
     if phase == CachePhase::Stale && ctx.cache.asked {
         // Pingora closes the client's connection after a stale response in place of an error, and does not say so.
         session.set_keepalive(None);
@@ -52,12 +52,30 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
     for (name, value) in std::mem::take(&mut ctx.cache.withheld) {
         response.append_header(name, value)?;
     }
-    let mut date = None;
     let stored = session.cache.maybe_cache_meta();
-    if let Some((meta, facts)) = stored.and_then(|meta| Some((meta, lookup::facts(meta)?))) {
-        date = Some(facts.date);
+    let stored = stored.and_then(|meta| Some((lookup::facts(meta)?.as_ref(), meta.fresh_until())));
+    let date = stored.map(|(facts, _)| facts.date);
+    dress(response, ctx, phase, stored, session.cache.maybe_cache_key())?;
+    if ranges::is_stored(session) && seawall_store::is_arriving(session.cache.hit_handler()) {
+        with_current_connection(seawall_guard::ConnectionState::set_live);
+    }
+    keep_date(date.unwrap_or_else(|| facts::date(&response.headers, SystemTime::now())));
+    end_with_connection(session, response, ctx);
+    finish_header(session.req_header().version, response, ctx)
+}
+
+/// What the cache has to say in the head of an answer: its age, and what was done for it. What was meant for the cache is
+/// taken out. `stored`: the decisions about the response in the store, and until when that is fresh.
+pub(crate) fn dress(
+    response: &mut ResponseHeader,
+    ctx: &mut Context,
+    phase: CachePhase,
+    stored: Option<(&Facts, SystemTime)>,
+    key: Option<&CacheKey>,
+) -> Result<()> {
+    if let Some((facts, fresh_until)) = stored {
         let now = SystemTime::now();
-        ctx.cache.ttl = Some(ttl(meta, facts, now));
+        ctx.cache.ttl = Some(ttl(fresh_until, facts, now));
         let age = facts.freshness.age_at(now).as_secs();
         // A response that came from the origin just now has the age that it came with, which may be none.
         if matches!(phase, CachePhase::Hit | CachePhase::Stale | CachePhase::StaleUpdating) || age > 0 {
@@ -73,7 +91,7 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         }
     }
     if ctx.route.as_ref().is_some_and(|route| route.cache.is_some()) {
-        let key = session.cache.maybe_cache_key().filter(|_| ctx.plan.cache.show_key);
+        let key = key.filter(|_| ctx.plan.cache.show_key);
         let key = key.map(|key| ObjectKey::of(key).to_string());
         let status = cache_status::describe(&ctx.cache, phase, response.status);
         let value = CacheStatus { key: key.as_deref(), ..status }.value(&response.headers);
@@ -84,12 +102,7 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
         }
     }
     response.remove_header(&UNCODED_ETAG);
-    if ranges::is_stored(session) && seawall_store::is_arriving(session.cache.hit_handler()) {
-        with_current_connection(seawall_guard::ConnectionState::set_live);
-    }
-    keep_date(date.unwrap_or_else(|| facts::date(&response.headers, SystemTime::now())));
-    end_with_connection(session, response, ctx);
-    finish_header(session, response, ctx)
+    Ok(())
 }
 
 /// Whether a body is on its way from the origin into the store.
@@ -109,7 +122,7 @@ fn end_with_connection(session: &mut Session, response: &mut ResponseHeader, ctx
 
 /// Pingora writes the time of sending into every response; the front door puts the origin's date back, in seconds since
 /// 1970. There is no such place over HTTP/2.
-fn keep_date(date: Option<u64>) {
+pub(crate) fn keep_date(date: Option<u64>) {
     if let Some(seconds) = date {
         with_current_connection(|connection| connection.note_date(seconds));
     }
@@ -123,18 +136,18 @@ fn note_cache(session: &Session, ctx: &mut Context) {
 }
 
 /// Seconds of freshness left, negative when stale. What is never fresh is as stale as it is old.
-fn ttl(meta: &CacheMeta, facts: &crate::facts::Facts, now: SystemTime) -> i64 {
+fn ttl(fresh_until: SystemTime, facts: &Facts, now: SystemTime) -> i64 {
     if facts.freshness.source == LifetimeSource::NoCache {
         return status::ttl(facts.freshness.epoch(), now);
     }
-    status::ttl(meta.fresh_until(), now)
+    status::ttl(fresh_until, now)
 }
 
-fn classify(session: &Session, ctx: &mut Context) {
+pub(crate) fn classify(phase: CachePhase, ctx: &mut Context) {
     if ctx.cache.bypass.is_some() {
         return;
     }
-    ctx.cache.result = match session.cache.phase() {
+    ctx.cache.result = match phase {
         CachePhase::Hit if ctx.cache.stands_in || ctx.cache.unasked.is_some() => CacheResult::Stale,
         CachePhase::Hit => CacheResult::Hit,
         CachePhase::Stale | CachePhase::StaleUpdating => CacheResult::Stale,
@@ -161,13 +174,13 @@ pub(crate) fn farewell(session: &mut Session, ctx: &Context) {
 
 /// The last touches, the same for every response, also for those Seawall makes itself.
 pub(crate) fn finish_header(
-    session: &Session,
+    received: Version,
     response: &mut ResponseHeader,
     ctx: &mut Context,
 ) -> Result<()> {
     collapse::waits_no_more();
     ctx.first_byte.get_or_insert_with(|| ctx.started.elapsed());
-    if let Some(via) = ctx.plan.forwarding.via(session.req_header().version) {
+    if let Some(via) = ctx.plan.forwarding.via(received) {
         response.append_header(VIA, via)?;
     }
     response.insert_header(ctx.plan.forwarding.request_id_header(), ctx.id.as_str())?;
@@ -216,7 +229,7 @@ pub(crate) fn purged(
     }
     let response = response.to_mut();
     response.remove_header(&http::header::SERVER);
-    finish_header(session, response, ctx)
+    finish_header(session.req_header().version, response, ctx)
 }
 
 /// The answer when something failed, unless one is on its way already: then the connection is cut, so that no
@@ -231,14 +244,14 @@ pub(crate) async fn failed(session: &mut Session, error: &Error, ctx: &mut Conte
     if begun && ctx.ends_with_connection {
         with_current_connection(ConnectionState::tear);
     }
-    if begun || failure.status == 0 {
+    if begun || ctx.answering || failure.status == 0 {
         return FailToProxy { error_code: 0, can_reuse_downstream: false };
     }
     session.set_keepalive(None);
     note_cache(session, ctx);
     // Refused before the cache was asked, the request has no part of it.
     if ctx.cache.asked {
-        classify(session, ctx);
+        classify(session.cache.phase(), ctx);
     }
     let sent = match Answer::error(failure.status, ctx.id.as_str()) {
         Ok(answer) => answer.with_cache_status(session, ctx).send(session, ctx).await,

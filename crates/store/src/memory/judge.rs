@@ -24,7 +24,7 @@ impl MemoryStore {
     }
 
     /// `object` if no purge forbids it, or what is left of it: the same, stale.
-    pub(super) fn valid(&self, entry: &Entry, object: Arc<Object>) -> Option<Arc<Object>> {
+    pub(crate) fn valid(&self, entry: &Entry, object: Arc<Object>) -> Option<Arc<Object>> {
         // The usual case: nothing was purged since the last time.
         if object.judged.load(Relaxed) == self.purges.generation() {
             return Some(object);

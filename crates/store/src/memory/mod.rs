@@ -212,6 +212,10 @@ impl MemoryStore {
         self.table.pin().get(&key).is_some()
     }
 
+    pub(crate) fn table(&self) -> &papaya::HashMap<u128, Arc<Entry>, ahash::RandomState> {
+        &self.table
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }

@@ -73,6 +73,7 @@ struct Shared {
     background_fills: ReasonCounter,
     compression: CompressionMetrics,
     in_flight: Striped<AtomicI64>,
+    fast_hits: Striped<AtomicI64>,
     tunnels: Striped<AtomicI64>,
     tunnels_idle: AtomicU64,
     config: ConfigMetrics,
@@ -82,6 +83,8 @@ struct Shared {
 }
 
 static IN_FLIGHT: Spec<0> = Spec::gauge("seawall_http_requests_in_flight", "Requests running now.", []);
+static FAST_HITS: Spec<0> =
+    Spec::counter("seawall_cache_fast_hits_total", "Hits answered by `cache.fast_path`.", []);
 static TUNNELS: Spec<0> = Spec::gauge("seawall_http_tunnels", "WebSockets open now.", []);
 static TUNNELS_IDLE: Spec<0> = Spec::counter(
     "seawall_http_tunnels_idle_total",
@@ -124,9 +127,21 @@ static GROUPS: [GroupPlan; 10] = [
     (purges::specs, |shared, out| purges::read(&shared.purges, out)),
     (process::specs, |shared, out| process::read(shared.started, out)),
     (
-        || vec![&IN_FLIGHT, &TUNNELS, &TUNNELS_IDLE, &REFUSED, &UNCACHEABLE, &BACKGROUND_FILLS, &SUPPRESSED],
+        || {
+            vec![
+                &IN_FLIGHT,
+                &FAST_HITS,
+                &TUNNELS,
+                &TUNNELS_IDLE,
+                &REFUSED,
+                &UNCACHEABLE,
+                &BACKGROUND_FILLS,
+                &SUPPRESSED,
+            ]
+        },
         |shared, out| {
             out.single(&IN_FLIGHT, sum(&shared.in_flight));
+            out.single(&FAST_HITS, sum(&shared.fast_hits));
             out.single(&TUNNELS, sum(&shared.tunnels));
             out.single(&TUNNELS_IDLE, shared.tunnels_idle.load(Ordering::Relaxed));
             shared.refused.read(&mut out.family(&REFUSED), |reason| [reason]);
@@ -157,6 +172,7 @@ impl Metrics {
             background_fills,
             compression: CompressionMetrics::new(),
             in_flight: Striped::default(),
+            fast_hits: Striped::default(),
             tunnels: Striped::default(),
             tunnels_idle: AtomicU64::new(0),
             config: ConfigMetrics::new(build),
@@ -233,6 +249,11 @@ impl Metrics {
     #[must_use]
     pub fn requests_in_flight(&self) -> i64 {
         sum(&self.shared.in_flight)
+    }
+
+    /// Counts a hit that was answered before Pingora's cache began.
+    pub fn fast_hit(&self) {
+        self.shared.fast_hits.mine().fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a WebSocket as open; pair it with [`Self::tunnel_ended`], on any thread.
