@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use seawall_testkit::{DEADLINE, Gate, Origin, Reply, Request, Seawall, eventually, get};
+use seawall_testkit::{Call, DEADLINE, Gate, H2Client, Origin, Reply, Request, Seawall, eventually, get};
 
 const YAML: &str = "
-listeners: [{ address: '127.0.0.1:%{port}' }]
+listeners: [{ address: '127.0.0.1:%{port}', h2c: true }]
 admin: { listen: 'unix:%{dir}/admin.sock' }
 cache: { collapse: { %{collapse} } }
 upstreams: { app: { servers: ['%{origin}'] }, other: { servers: ['%{origin}'] } }
@@ -134,6 +134,31 @@ fn with_a_large_budget_the_herd_comes() {
     assert_eq!(refused(&seawall, "all") + refused(&seawall, "upstream"), 0.0);
     gate.open();
     seawall.wait_metric("seawall_cache_refreshes_in_flight", &[], 0.0);
+}
+
+/// Pingora hands a refresh the text of the request's head, which has no form for HTTP/2.
+#[test]
+fn a_request_over_http2_refreshes_too() {
+    for host in ["a.example", "a.example:8080"] {
+        let origin = held().origin;
+        let seawall = start(&origin, "refreshes: 8");
+        let ask = |path: &str| {
+            let client = H2Client::tcp(seawall.addr(0)).expect("HTTP/2");
+            let response = client.exchange(&Call::get(host, path)).expect("an answer");
+            assert_eq!((response.status, &response.body[..]), (200, path.as_bytes()));
+            assert_eq!(response.header("via"), Some("2.0 seawall"), "the request is told as it came");
+            response.header("cache-status").unwrap_or_default().to_owned()
+        };
+        ask("/1");
+        assert!(ask("/1").contains("; hit; ttl="), "negative control: it is stored");
+        purge(&seawall);
+        assert!(ask("/1").contains("detail=stale-while-revalidate"));
+        seawall.wait_metric("seawall_cache_refreshes_in_flight", &[], 0.0);
+        assert_eq!(origin.count(), 2, "the origin was asked once more");
+        let said = ask("/1");
+        assert!(said.contains("; hit; ttl=") && !said.contains("ttl=-"), "it is fresh again: {said}");
+        assert_eq!(origin.count(), 2);
+    }
 }
 
 /// A refresh that fails gives its place back.

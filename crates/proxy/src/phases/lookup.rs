@@ -245,7 +245,7 @@ fn covers(meta: &CacheMeta, failing: Failing) -> bool {
 /// Whether a stale response is served: while it is refreshed (no error), or in place of a failure.
 ///
 /// Pingora has compared the wider of the windows; which failure is covered by which is decided here.
-pub(crate) fn serve_stale(session: &Session, ctx: &mut Context, error: Option<&Error>) -> bool {
+pub(crate) fn serve_stale(session: &mut Session, ctx: &mut Context, error: Option<&Error>) -> bool {
     let serve = match error {
         None => !ctx.refresh,
         Some(error) if *error.esource() != ErrorSource::Upstream => false,

@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use http::Version;
+use http::header::HOST;
 use pingora_cache::{CacheMeta, ForcedFreshness};
 use pingora_proxy::Session;
 
@@ -52,10 +54,32 @@ pub(crate) fn judge(
 }
 
 /// A stale response is served: its refresh is about to be started, or somebody else asks the origin for it already.
-pub(crate) fn served_stale(session: &Session, ctx: &mut Context) {
-    if let Some(place) = ctx.refreshing.take()
-        && session.cache.is_cache_lock_writer()
-    {
+pub(crate) fn served_stale(session: &mut Session, ctx: &mut Context) {
+    let begins = session.cache.is_cache_lock_writer();
+    if let Some(place) = ctx.refreshing.take().filter(|_| begins) {
         place.leave();
+    }
+    if begins && session.is_http2() {
+        lend_head(session);
+    }
+}
+
+/// Pingora hands a refresh the head of the request as the text of HTTP/1, with the version as it is and without the authority
+/// of the target: over HTTP/2 nobody could read it. So the head has the form of HTTP/1.1 while that happens.
+fn lend_head(session: &mut Session) {
+    let head = session.req_header_mut();
+    head.set_version(Version::HTTP_11);
+    let authority = head.uri.authority().map(|authority| authority.as_str().to_owned());
+    if let Some(authority) = authority
+        && let Err(error) = head.insert_header(HOST, authority)
+    {
+        log::warn!("a refresh has no host: {error}");
+    }
+}
+
+/// The refresh has its head: the request is what it was.
+pub(crate) fn take_head_back(session: &mut Session) {
+    if session.is_http2() {
+        session.req_header_mut().set_version(Version::HTTP_2);
     }
 }

@@ -24,10 +24,11 @@ use crate::collapse;
 use crate::context::{Context, Instead};
 use crate::facts::{self, Facts};
 use crate::failure::Failure;
-use crate::phases::{lookup, parts, ranges};
+use crate::phases::{lookup, parts, ranges, refresh};
 
 /// Any response on its way to the client, from the store or from the origin.
 pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    refresh::take_head_back(session);
     if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }

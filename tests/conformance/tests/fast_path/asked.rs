@@ -189,7 +189,8 @@ fn requests_one_after_another_on_a_connection() {
         format!("{method} {path} HTTP/1.1\r\nHost: example.com\r\n{more}\r\n")
     };
     let close = "Connection: close\r\n";
-    let several: [(&str, Vec<(&str, &str, &str)>); 6] = [
+    type Asked = (&'static str, &'static str, &'static str);
+    let several: [(&str, Vec<Asked>); 6] = [
         ("misses", vec![("GET", "/length", ""), ("GET", "/large", ""), ("GET", "/chunked", "")]),
         (
             "hits",

@@ -84,8 +84,8 @@ fn changes_by_unsafe_methods() {
 #[test]
 fn stale_responses() {
     let mut pair = Pair::new();
-    // Stale when they come; softly purged; and refreshed with what is fresh. Over HTTP/1.1 only: a refresh that a request
-    // over HTTP/2 begins is not sent, with the fast path and without.
+    // Stale when they come; softly purged; and refreshed with what is fresh. Over HTTP/1.1 only: how far a refresh has come is
+    // the same for both then.
     for path in ["/stale", "/late/stale", "/late/revalidated", "/late/etag", "/revalidated", "/demands/stale"]
     {
         for time in 0..4 {
