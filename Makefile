@@ -71,13 +71,13 @@ conformance-peers: setup-test ## the suite for HTTP caches against other caches 
 LONG := cargo nextest run --locked --workspace --profile soak --no-capture
 
 .PHONY: soak
-soak: setup-test ## the long forms: upgrades, 2000 kills of the store, a 10 GiB object (needs 14 GB of disk), mixed load, more orders of events
+soak: setup-test build ## the long forms: upgrades, 2000 kills of the store, a 10 GiB object (needs 14 GB of disk), mixed load, more orders of events
 	@command -v cargo-nextest >/dev/null || cargo install --locked --quiet cargo-nextest@0.9.143
 	cargo build --locked --workspace --bin seawall
 	SEAWALL_SOAK=1 $(LONG) -E 'package(seawall-test-upgrade)'
 	SEAWALL_CRASHES=2000 $(LONG) -E 'package(seawall-store) and binary(crash) and test(survives)'
 	SEAWALL_SOAK_SECONDS=600 $(LONG) -E 'package(seawall-test-resilience) and binary(soak)'
-	SEAWALL_LARGE=10240 $(LONG) -E 'package(seawall-test-resilience) and binary(large)'
+	SEAWALL_BIN=$(CURDIR)/target/release/seawall SEAWALL_LARGE=10240 $(LONG) -E 'package(seawall-test-resilience) and binary(large)'
 	$(LONG) --run-ignored ignored-only -E 'package(seawall-test-resilience) and binary(disk_trouble)'
 	LOOM_MAX_PREEMPTIONS=5 $(LONG) -E 'package(seawall-test-models)'
 
