@@ -66,7 +66,7 @@ impl Answer {
     /// Writes the response through the same finishing touches as any other.
     pub(crate) async fn send(mut self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         respond::farewell(session, ctx);
-        respond::finish_header(session.req_header().version, &mut self.header, ctx)?;
+        respond::finish_header(session, &mut self.header, ctx)?;
         let no_body = session.req_header().method == http::Method::HEAD
             || self.body.is_empty()
             || matches!(self.header.status.as_u16(), 204 | 304);

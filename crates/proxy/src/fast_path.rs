@@ -82,12 +82,10 @@ fn find(session: &mut Session, ctx: &mut Context) -> Option<Found> {
     if !lookup::meet(session, policy, ctx) || ctx.cache.terms.demand.is_some() {
         return None;
     }
-    let mut key = lookup::key(session.req_header(), ctx).ok()?;
-    let found = if zone.predictor.cacheable_prediction(&key) {
-        of_key(zone.store, &mut key, session.req_header(), ctx)
-    } else {
-        None
-    };
+    let mut key = lookup::key(session, ctx).ok()?;
+    // What is predicted not to be cacheable is not looked up. Asked last: mostly nothing is stored then.
+    let found = of_key(zone.store, &mut key, session.req_header(), ctx)
+        .filter(|_| zone.predictor.cacheable_prediction(&key));
     match found {
         Some((response, primary, facts)) => Some(Found { store: zone.store, key, response, primary, facts }),
         None => {
@@ -156,7 +154,7 @@ fn head(session: &mut Session, found: &Found, ctx: &mut Context) -> Option<Respo
     respond::classify(CachePhase::Hit, ctx);
     let decided = Some((found.facts.as_ref(), found.response.fresh_until()));
     respond::dress(&mut header, ctx, CachePhase::Hit, decided, Some(&found.key)).ok()?;
-    respond::finish_header(session.req_header().version, &mut header, ctx).ok()?;
+    respond::finish_header(session, &mut header, ctx).ok()?;
     Some(header)
 }
 

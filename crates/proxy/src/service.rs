@@ -76,7 +76,7 @@ impl ProxyHttp for Seawall {
     fn cache_key_callback(&self, session: &Session, ctx: &mut Context) -> Result<CacheKey> {
         match ctx.key.take() {
             Some(key) => Ok(key),
-            None => lookup::key(session.req_header(), ctx),
+            None => lookup::key(session, ctx),
         }
     }
 

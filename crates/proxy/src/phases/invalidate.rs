@@ -26,7 +26,7 @@ pub(crate) fn after(session: &Session, response: &ResponseHeader, ctx: &Context)
         return;
     }
     let Some(target) = route::client_target(session) else { return };
-    let authority = lookup::authority(session.req_header(), ctx);
+    let authority = lookup::authority(session, ctx);
     let origin = Origin { scheme: ctx.scheme(), authority: &authority, path_and_query: target.as_bytes() };
     for target in invalidation::invalidated(method, response.status, &origin, &response.headers) {
         let Ok(target) = String::from_utf8(target) else { continue };
@@ -105,7 +105,7 @@ pub(crate) async fn purged(session: &Session, ctx: &Context) -> Result<()> {
     if zones.len() == 1 && home.search.is_empty() {
         return Ok(());
     }
-    let authority = lookup::authority(session.req_header(), ctx);
+    let authority = lookup::authority(session, ctx);
     let key = policy.key().key(ctx.scheme(), &authority, ctx.target.as_bytes());
     let named = Named { key: lookup::cache_key(key.primary), route, target: ctx.target.clone() };
     if !home.search.is_empty() {

@@ -15,7 +15,7 @@ use seawall_caching::directives::ResponseDirectives;
 use seawall_caching::key::Change;
 use seawall_caching::no_vary_search::Learned;
 use seawall_caching::request::{Verdict, assess};
-use seawall_caching::{BypassReason, CachePolicy, Request, StaleWindows, Terms, vary};
+use seawall_caching::{CachePolicy, Request, StaleWindows, vary};
 use seawall_telemetry::CacheResult;
 
 use crate::answer::Answer;
@@ -49,10 +49,16 @@ pub(crate) fn enable(session: &mut Session, ctx: &mut Context) {
 pub(crate) fn meet(session: &mut Session, policy: &CachePolicy, ctx: &mut Context) -> bool {
     if !std::mem::replace(&mut ctx.cache.met, true) {
         let has_body = !session.is_body_empty();
-        match terms(session.req_header(), has_body, policy, ctx) {
+        let head = session.req_header();
+        let request = Request { method: &head.method, headers: &head.headers, has_body };
+        let assessed = match policy.bypass(&head.headers, ctx.target.as_bytes()) {
+            Some(reason) => Err(reason),
+            None => assess(&request, policy),
+        };
+        match assessed {
             Ok(terms) => {
                 ctx.cache.terms = terms;
-                normalize(session.req_header_mut(), policy, ctx.encoding.is_some());
+                normalize(session, policy, ctx.encoding.is_some());
             }
             Err(reason) => {
                 ctx.cache.bypass = Some(reason);
@@ -63,26 +69,11 @@ pub(crate) fn meet(session: &mut Session, policy: &CachePolicy, ctx: &mut Contex
     ctx.cache.bypass.is_none()
 }
 
-/// On which terms the request meets the store.
-///
-/// # Errors
-/// Why it does not.
-pub(crate) fn terms(
-    head: &RequestHeader,
-    has_body: bool,
-    policy: &CachePolicy,
-    ctx: &Context,
-) -> Result<Terms, BypassReason> {
-    if let Some(reason) = policy.bypass(&head.headers, ctx.target.as_bytes()) {
-        return Err(reason);
-    }
-    assess(&Request { method: &head.method, headers: &head.headers, has_body }, policy)
-}
-
 /// What tells no two responses of this route apart is taken out of the request: for the variant, and for the origin.
 /// An encoding that was agreed on stays as it is.
-pub(crate) fn normalize(request: &mut RequestHeader, policy: &CachePolicy, agreed: bool) {
-    let changes = policy.key().normalize(&request.headers);
+fn normalize(session: &mut Session, policy: &CachePolicy, agreed: bool) {
+    let changes = policy.key().normalize(&session.req_header().headers);
+    let request = session.req_header_mut();
     for Change { name, value } in changes {
         if agreed && name == ACCEPT_ENCODING {
             continue;
@@ -97,11 +88,11 @@ pub(crate) fn normalize(request: &mut RequestHeader, policy: &CachePolicy, agree
 }
 
 /// The name of the response in the store. What is keyed is what is forwarded, so the target may change here.
-pub(crate) fn key(request: &RequestHeader, ctx: &mut Context) -> Result<CacheKey> {
+pub(crate) fn key(session: &Session, ctx: &mut Context) -> Result<CacheKey> {
     let Some(policy) = ctx.route.as_ref().and_then(|route| route.cache.as_ref()) else {
         return Error::e_explain(pingora_error::ErrorType::InternalError, "a key without a cache policy");
     };
-    let authority = authority(request, ctx);
+    let authority = authority(session, ctx);
     let learned = learned(policy, &authority, ctx);
     let key = policy.key().key_by(ctx.scheme(), &authority, ctx.target.as_bytes(), learned.as_ref());
     let primary = key.primary;
@@ -133,7 +124,8 @@ pub(crate) fn cache_key(primary: Vec<u8>) -> CacheKey {
 }
 
 /// The authority as it is forwarded: two ports of one name are two servers.
-pub(crate) fn authority<'c>(request: &RequestHeader, ctx: &'c Context) -> Cow<'c, str> {
+pub(crate) fn authority<'c>(session: &Session, ctx: &'c Context) -> Cow<'c, str> {
+    let request = session.req_header();
     let port = match request.uri.authority() {
         Some(authority) => authority.port_u16(),
         None => request.headers.get(HOST).and_then(|host| port(host.to_str().ok()?)),

@@ -54,7 +54,7 @@ pub(crate) async fn plan(session: &Session, ctx: &mut Context) {
     let Some(wanted) = Asked::of(&head.headers) else { return };
     let Some(zone) = route.zone else { return };
     let deep = policy.range_requests() == RangeRequests::Part || wanted.is_deep();
-    let authority = lookup::authority(session.req_header(), ctx);
+    let authority = lookup::authority(session, ctx);
     // A name that stands for many targets may have to be told apart by variants, which parts have already.
     if lookup::learned(policy, &authority, ctx).is_some() {
         return;

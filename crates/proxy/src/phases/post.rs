@@ -39,7 +39,7 @@ pub(crate) fn begin(session: &Session, response: &ResponseHeader, ctx: &mut Cont
         return;
     }
     let Some(target) = route::client_target(session) else { return };
-    let authority = lookup::authority(session.req_header(), ctx);
+    let authority = lookup::authority(session, ctx);
     let origin = Origin { scheme: ctx.scheme(), authority: &authority, path_and_query: target.as_bytes() };
     let Some(named) = invalidate::named(&ctx.plan, &ctx.host, &origin, &target) else { return };
     let (Some(policy), Some(zone)) = (&named.route.cache, named.route.zone) else { return };

@@ -62,7 +62,7 @@ pub(crate) fn header(session: &mut Session, response: &mut ResponseHeader, ctx: 
     }
     keep_date(date.unwrap_or_else(|| facts::date(&response.headers, SystemTime::now())));
     end_with_connection(session, response, ctx);
-    finish_header(session.req_header().version, response, ctx)
+    finish_header(session, response, ctx)
 }
 
 /// What the cache has to say in the head of an answer: its age, and what was done for it. What was meant for the cache is
@@ -175,13 +175,13 @@ pub(crate) fn farewell(session: &mut Session, ctx: &Context) {
 
 /// The last touches, the same for every response, also for those Seawall makes itself.
 pub(crate) fn finish_header(
-    received: Version,
+    session: &Session,
     response: &mut ResponseHeader,
     ctx: &mut Context,
 ) -> Result<()> {
     collapse::waits_no_more();
     ctx.first_byte.get_or_insert_with(|| ctx.started.elapsed());
-    if let Some(via) = ctx.plan.forwarding.via(received) {
+    if let Some(via) = ctx.plan.forwarding.via(session.req_header().version) {
         response.append_header(VIA, via)?;
     }
     response.insert_header(ctx.plan.forwarding.request_id_header(), ctx.id.as_str())?;
@@ -230,7 +230,7 @@ pub(crate) fn purged(
     }
     let response = response.to_mut();
     response.remove_header(&http::header::SERVER);
-    finish_header(session.req_header().version, response, ctx)
+    finish_header(session, response, ctx)
 }
 
 /// The answer when something failed, unless one is on its way already: then the connection is cut, so that no

@@ -270,7 +270,7 @@ fn stands_in(session: &Session, answer: &Response<'_>, ctx: &Context) -> bool {
 /// Remembers which query parameters make no difference, for the keys of later requests.
 fn learn_search(session: &Session, meta: &CacheMeta, ctx: &Context) {
     let Some(facts) = lookup::facts(meta).filter(|facts| !facts.search.is_exact()) else { return };
-    let authority = lookup::authority(session.req_header(), ctx);
+    let authority = lookup::authority(session, ctx);
     if let Some(zone) = ctx.zone() {
         zone.search.learn(ctx.scheme(), &authority, ctx.target.as_bytes(), &facts.search);
     }

@@ -268,6 +268,23 @@ impl Folder {
         &self.others
     }
 
+    /// Whether the process of `run`, another one, was alive when this stay began.
+    pub(crate) fn lives(&self, run: u32) -> bool {
+        self.others.iter().any(|other| other.number == run && !other.dead)
+    }
+
+    /// The segments that other runs wrote, the oldest first.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub(crate) fn segments_of_others(&self, files: &dyn Files) -> io::Result<Vec<(u32, u32, Class)>> {
+        let names = files.list(&self.segments_folder())?;
+        let mut segments: Vec<_> = names.iter().filter_map(|name| parse_segment(name)).collect();
+        segments.retain(|(run, ..)| *run != self.run);
+        segments.sort_unstable_by_key(|(run, number, _)| (*run, *number));
+        Ok(segments)
+    }
+
     /// The numbers of all runs that left a trace of life, this one apart.
     pub(crate) fn present_runs(&self, files: &dyn Files) -> io::Result<Vec<u32>> {
         let names = files.list(&self.root.join("runs"))?;

@@ -290,8 +290,14 @@ impl Disk {
 
     /// Has the writer give up something. False when it does not get to it.
     pub(crate) fn give_way(&self) -> bool {
+        self.ask(Job::GiveWay) == Some(true)
+    }
+
+    /// Asks the writer for something, and waits until it has done it. None without a writer, false when it takes too long.
+    fn ask(&self, job: impl FnOnce(crossbeam_channel::Sender<()>) -> Job) -> Option<bool> {
         let (done, wait) = crossbeam_channel::bounded(1);
-        self.jobs.send(Job::GiveWay(done)).is_ok() && wait.recv_timeout(CLOSE_PATIENCE).is_ok()
+        self.jobs.send(job(done)).ok()?;
+        Some(wait.recv_timeout(CLOSE_PATIENCE).is_ok())
     }
 
     /// Rewrites the journal when most of it is history.
@@ -369,9 +375,8 @@ impl Disk {
     /// Writes what waits to be written and seals what is open: a process that opens the folder now finds all of it.
     pub(crate) fn seal(&self) {
         self.finish_bodies();
-        let (done, wait) = crossbeam_channel::bounded(1);
         // A disk that hangs does not hold an upgrade up.
-        if self.jobs.send(Job::Seal(done)).is_ok() && wait.recv_timeout(CLOSE_PATIENCE).is_err() {
+        if self.ask(Job::Seal) == Some(false) {
             log::warn!("disk {}: what is new there is found later", self.folder.root().display());
         }
     }
@@ -380,9 +385,8 @@ impl Disk {
     /// there can still be read, and purges are recorded as before.
     pub(crate) fn step_down(&self) {
         self.finish_bodies();
-        let (done, wait) = crossbeam_channel::bounded(1);
         // A disk that hangs does not hold the upgrade up: its lock is free at the latest when this process ends.
-        if self.jobs.send(Job::StepDown(done)).is_ok() && wait.recv_timeout(CLOSE_PATIENCE).is_err() {
+        if self.ask(Job::StepDown) == Some(false) {
             log::warn!("disk {}: it is not handed over in time", self.folder.root().display());
         }
     }
@@ -391,9 +395,8 @@ impl Disk {
     /// written afterwards.
     pub(crate) fn close(&self) {
         self.finish_bodies();
-        let (done, wait) = crossbeam_channel::bounded(1);
         // A disk that hangs does not keep the process from ending.
-        if self.jobs.send(Job::Close(done)).is_ok() && wait.recv_timeout(CLOSE_PATIENCE).is_err() {
+        if self.ask(Job::Close) == Some(false) {
             log::warn!("disk {}: what waited was not written in time", self.folder.root().display());
         }
         *self.journal.lock() = None;

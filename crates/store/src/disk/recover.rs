@@ -16,7 +16,6 @@ use super::Disk;
 use super::append::{seal_on_disk, table_bytes};
 use super::bodies::BodyFile;
 use super::find::place;
-use super::folder::parse_segment;
 use super::index::{Found, Kind};
 use super::io::{Handle, Mode, read_exact};
 use super::reclaim::{read_table, record_is_sound};
@@ -33,15 +32,7 @@ pub(super) struct Survey {
 
 /// Lists what is there and charges for it.
 pub(super) fn survey(disk: &Disk) -> io::Result<Survey> {
-    let mut names: Vec<_> = disk
-        .files
-        .list(&disk.folder.segments_folder())?
-        .iter()
-        .filter_map(|name| parse_segment(name))
-        .filter(|(run, ..)| *run != disk.folder.run())
-        .collect();
-    names.sort_unstable_by_key(|(run, number, _)| (*run, *number));
-    for (run, number, class) in names {
+    for (run, number, class) in disk.folder.segments_of_others(&*disk.files)? {
         let file = match disk.files.open(&disk.folder.segment(run, number, class), Mode::Read) {
             Ok(file) => file,
             // Evicted by another process, or out of reach: the rest is of use all the same.
@@ -50,7 +41,7 @@ pub(super) fn survey(disk: &Disk) -> io::Result<Survey> {
                 continue;
             }
         };
-        let segment = Segment::of_another(disk, (run, number, class), file, lives(disk, run))?;
+        let segment = Segment::of_another(disk, (run, number, class), file, disk.folder.lives(run))?;
         disk.space.charge(segment.charged.load(Relaxed));
         disk.segments.add(segment);
     }
@@ -68,10 +59,6 @@ pub(super) fn survey(disk: &Disk) -> io::Result<Survey> {
     }
     disk.progress.total.store(disk.segments.len() as u64, Relaxed);
     Ok(survey)
-}
-
-fn lives(disk: &Disk, run: u32) -> bool {
-    disk.folder.other_runs().iter().any(|other| other.number == run && !other.dead)
 }
 
 /// Looks through everything that `survey` found.
@@ -169,7 +156,7 @@ pub(super) fn contents(disk: &Disk, segment: &Segment) -> Table {
         }
         let from = table.end();
         scan(segment, from, &mut table);
-        if !lives(disk, segment.run) && disk.may_evict.load(Relaxed) {
+        if !disk.folder.lives(segment.run) && disk.may_evict.load(Relaxed) {
             finish(disk, segment, &table);
         }
     } else if table.damaged {

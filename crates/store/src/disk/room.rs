@@ -21,10 +21,7 @@ impl Disk {
             Err(error) => return self.health.read_failed(&error),
         };
         let leave = self.config.min_free;
-        let (before, now) = match free.checked_sub(leave) {
-            Some(spare) => self.space.fit_into(spare),
-            None => self.space.shrink(leave - free),
-        };
+        let (before, now) = self.space.fit(free, leave);
         let size = self.space.size();
         if now < size && before >= size {
             log::warn!(

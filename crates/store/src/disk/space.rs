@@ -47,15 +47,10 @@ impl Space {
         self.limit.load(Relaxed)
     }
 
-    /// The file system has `free` bytes beside what is used. Hands out the limit before, and from now on.
-    pub(crate) fn fit_into(&self, free: u64) -> (u64, u64) {
-        let limit = self.used().saturating_add(free).min(self.size);
-        (self.limit.swap(limit, Relaxed), limit)
-    }
-
-    /// The file system has `short` bytes less than it should have.
-    pub(crate) fn shrink(&self, short: u64) -> (u64, u64) {
-        let limit = self.used().saturating_sub(short).min(self.size);
+    /// The file system has `free` bytes beside what is used, and `leave` of them are for others. Hands out the limit before, and
+    /// from now on.
+    pub(crate) fn fit(&self, free: u64, leave: u64) -> (u64, u64) {
+        let limit = self.used().saturating_add(free).saturating_sub(leave).min(self.size);
         (self.limit.swap(limit, Relaxed), limit)
     }
 
@@ -85,13 +80,13 @@ mod tests {
     fn gives_way_when_the_file_system_is_short_and_comes_back() {
         let space = Space::new(100);
         assert!(space.take(60, 0));
-        assert_eq!(space.fit_into(1000), (100, 100));
-        assert_eq!(space.fit_into(10), (100, 70));
+        assert_eq!(space.fit(1000, 0), (100, 100));
+        assert_eq!(space.fit(10, 0), (100, 70));
         assert!(!space.take(11, 0) && space.take(10, 0));
-        assert_eq!(space.shrink(20), (70, 50));
+        assert_eq!(space.fit(0, 20), (70, 50));
         assert_eq!(space.excess(0), 20);
         space.give_back(70);
-        assert_eq!(space.shrink(20), (50, 0), "it does not wrap");
-        assert_eq!(space.fit_into(200), (0, 100));
+        assert_eq!(space.fit(0, 20), (50, 0), "it does not wrap");
+        assert_eq!(space.fit(200, 0), (0, 100));
     }
 }

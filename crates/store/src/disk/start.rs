@@ -1,11 +1,10 @@
 //! A disk on its way into use: what purges there are is read, the journal of this process begins, and what is there is looked
 //! through.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::folder::{Entrance, parse_segment};
+use super::folder::Entrance;
 use super::health::is_full;
 use super::io::Mode;
 use super::journal::{self, Journal, Tail};
@@ -55,8 +54,6 @@ impl Disk {
     /// Reads the purges of all runs.
     pub(super) fn read_purges(&self) -> std::io::Result<()> {
         let folder = self.folder.purges_folder();
-        let runs = self.folder.other_runs().iter();
-        let living: Vec<u32> = runs.filter(|run| !run.dead).map(|run| run.number).collect();
         let mut tails = Vec::new();
         for name in self.files.list(&folder)? {
             let Some(run) = name.get(..8).and_then(|run| u32::from_str_radix(run, 16).ok()) else { continue };
@@ -71,7 +68,7 @@ impl Disk {
                 );
                 self.learn(&Purge::hard(Scope::Everything, 0, self.clock.advance()));
             }
-            if living.contains(&run) {
+            if self.folder.lives(run) {
                 tails.push(Tail::new(run, path, told.len));
             }
         }
@@ -83,45 +80,35 @@ impl Disk {
     fn start_journal(&self) -> std::io::Result<Journal> {
         let start = || Journal::start(&*self.files, &self.folder, &self.purges.all());
         let mut journal = start();
-        let mut segments = self.abandoned_segments()?;
-        while let Err(error) = &journal
-            && is_full(error)
-            && let Some(segment) = segments.pop()
-        {
+        if !journal.as_ref().is_err_and(is_full) || !self.may_evict.load(Relaxed) {
+            return journal;
+        }
+        let segments = self.folder.segments_of_others(&*self.files)?;
+        for (run, number, class) in segments.into_iter().filter(|(run, ..)| !self.folder.lives(*run)) {
+            let segment = self.folder.segment(run, number, class);
             log::warn!(
                 "disk {}: no space for a start: {} is given up",
                 self.folder.root().display(),
                 segment.display()
             );
             self.files.remove(&segment)?;
+            // Without its segment nobody reads it, or removes it later.
+            let _ = self.files.remove(&self.folder.table(run, number, class));
             let _ = self.files.remove(&self.folder.purges(self.folder.run()));
             journal = start();
+            if !journal.as_ref().is_err_and(is_full) {
+                break;
+            }
         }
         journal
-    }
-
-    /// The segments of processes that are over, the newest first.
-    fn abandoned_segments(&self) -> std::io::Result<Vec<PathBuf>> {
-        let lives =
-            |run: u32| self.folder.other_runs().iter().any(|other| other.number == run && !other.dead);
-        if !self.may_evict.load(Relaxed) {
-            return Ok(Vec::new());
-        }
-        let names = self.files.list(&self.folder.segments_folder())?;
-        let mut segments: Vec<_> = names.iter().filter_map(|name| parse_segment(name)).collect();
-        segments.retain(|(run, ..)| !lives(*run));
-        segments.sort_unstable_by_key(|(run, number, _)| std::cmp::Reverse((*run, *number)));
-        Ok(segments.into_iter().map(|(run, number, class)| self.folder.segment(run, number, class)).collect())
     }
 
     /// The purges of runs that are over are in the new journal now.
     fn drop_old_journals(&self) {
         let Ok(names) = self.files.list(&self.folder.purges_folder()) else { return };
-        let living: Vec<u32> =
-            self.folder.other_runs().iter().filter(|run| !run.dead).map(|run| run.number).collect();
         for name in names {
             let Some(run) = name.get(..8).and_then(|run| u32::from_str_radix(run, 16).ok()) else { continue };
-            if run != self.folder.run() && !living.contains(&run) {
+            if run != self.folder.run() && !self.folder.lives(run) {
                 // One that stays is read again at the next start.
                 let _ = self.files.remove(&self.folder.purges_folder().join(name));
             }
