@@ -12,6 +12,8 @@ before the clock stops. What a server wrote is what the system counted for its p
 end Seawall is killed and started again: how long until the first hit from disk.
 
     python3 benchmarks/disk.py --seawall target/release/seawall [--folder /a/folder/on/the/disk]
+
+More Seawalls can take part, to compare builds: --seawall target/release/seawall --seawall old=/tmp/seawall.
 """
 
 import argparse
@@ -29,7 +31,7 @@ from scratch import scratch
 SIZES = {"1KiB": (1 << 10, 4000), "32KiB": (32 << 10, 1000), "1MiB": (1 << 20, 100)}
 # Of a fill: one more, which goes into a file of its own at Seawall.
 FILLS = {**SIZES, "8MiB": (8 << 20, 0)}
-SERVERS = ["nginx, sendfile off", "nginx, sendfile on", "Seawall, from disk", "Seawall, from memory"]
+NGINX = ["nginx, sendfile off", "nginx, sendfile on"]
 
 
 def nginx_conf(port, origin, folder, name, sendfile):
@@ -146,7 +148,10 @@ def metric(port, name):
 
 class Bench:
     def __init__(self, args, folder, servers):
-        self.args, self.folder, self.servers, self.metrics = args, folder, servers, {}
+        self.args, self.folder, self.servers, self.metrics, self.builds = args, folder, servers, {}, {}
+        for given in args.seawall:
+            name, binary = given.split("=", 1) if "=" in given else ("Seawall", given)
+            self.builds[name] = os.path.abspath(binary)
         os.makedirs(f"{folder}/www/cached")
         for size, (length, _) in FILLS.items():
             with open(f"{folder}/www/cached/{size}", "wb") as f:
@@ -163,11 +168,12 @@ class Bench:
 
     def start(self, name, port=None):
         port = port or free_port()
-        if name.startswith("Seawall"):
-            key, memory = ("disk", "4MiB") if name.endswith("disk") else ("memory", "1GiB")
+        if name not in NGINX:
+            build, kind = name.split(", from ")
+            key, memory = f"{build}-{kind}", "4MiB" if kind == "disk" else "1GiB"
             self.metrics[name] = free_port()
             conf = seawall_conf(port, self.origin, self.folder, key, memory, self.metrics[name])
-            argv = [os.path.abspath(self.args.seawall), "run", self.write(f"{key}.yaml", conf)]
+            argv = [self.builds[build], "run", self.write(f"{key}.yaml", conf)]
         else:
             key, sendfile = ("nginx-off", "off") if name.endswith("off") else ("nginx-on", "on")
             conf = nginx_conf(port, self.origin, self.folder, key, sendfile)
@@ -248,11 +254,12 @@ class Bench:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seawall", required=True, help="the release binary")
+    parser.add_argument("--seawall", required=True, action="append", help="the release binary; or NAME=BINARY, again and again")
     parser.add_argument("--folder", help="where the caches are, on the disk to measure; a temporary one by default")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=8000, help="per case, server and round; fewer for larger objects")
     parser.add_argument("--seconds", type=int, default=3, help="of fills, per size and server")
+    parser.add_argument("--only", choices=["hits", "fills"], help="leave the rest out")
     args = parser.parse_args()
     os.environ["PATH"] += ":/usr/sbin"
     for tool in ("h2load", "nginx", "wrk", "taskset"):
@@ -260,15 +267,18 @@ def main():
             sys.exit(f"{tool} is missing: run `make bench`, which installs it")
     with scratch("disk-bench", args.folder) as (folder, servers):
         bench = Bench(args, folder, servers)
-        tested = [bench.start(name) for name in SERVERS]
-        for server in tested:
-            for size, (_, count) in SIZES.items():
-                h2load(server.port, targets(size, count), count)
-            bench.settle(server)
-        bench.all_hits(tested)
-        bench.all_fills([*tested[:2], tested[3]])
+        tested = [bench.start(name) for name in NGINX + [f"{build}, from {kind}" for build in bench.builds for kind in ("disk", "memory")]]
+        if args.only != "fills":
+            for server in tested:
+                for size, (_, count) in SIZES.items():
+                    h2load(server.port, targets(size, count), count)
+                bench.settle(server)
+            bench.all_hits(tested)
+        if args.only != "hits":
+            bench.all_fills([server for server in tested if not server.name.endswith("disk")])
         print("\nRSS in MiB:", ", ".join(f"{server.name} {server.rss():.0f}" for server in tested))
-        print("after kill -9: the first hit from disk", bench.restart(tested[2]))
+        if not args.only:
+            print("after kill -9: the first hit from disk", bench.restart(tested[2]))
 
 
 if __name__ == "__main__":
