@@ -141,10 +141,12 @@ sites:
 class Server:
     def __init__(self, name, argv, port, core):
         self.name, self.port, self.clock = name, port, CpuClock()
+        # No pipe: nobody reads it while the server runs, and a full one would stop it.
+        self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
             ["taskset", "-c", str(core), *argv],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=self.errors,
             start_new_session=True,
         )
         deadline = time.time() + 20
@@ -155,7 +157,8 @@ class Server:
             except OSError:
                 if self.process.poll() is not None or time.time() > deadline:
                     self.process.kill()
-                    sys.exit(f"{name} did not start: {self.process.stderr.read().decode()[-2000:]}")
+                    self.errors.seek(0)
+                    sys.exit(f"{name} did not start: {self.errors.read().decode()[-2000:]}")
                 time.sleep(0.05)
 
     def pids(self):
