@@ -1,4 +1,4 @@
-//! Fresh responses from memory, answered before Pingora's cache begins.
+//! Fresh responses from memory, and short ones from disk, answered before Pingora's cache begins.
 //!
 //! Most requests that a cache sees are for what it has. Pingora takes such a request through the machinery that any other
 //! needs: a state that may turn out to ask or to fill, a copy of all that is stored beside the body, a lock, a reader. That
@@ -53,14 +53,15 @@ pub(crate) async fn answer(session: &mut Session, ctx: &mut Context) -> Result<b
     if !ctx.plan.cache.fast_path || ctx.refresh || ctx.purge || !asks_for_the_whole(session) {
         return Ok(false);
     }
-    let Some(found) = find(session, ctx) else { return Ok(false) };
-    let Some(header) = head(session, &found, ctx) else {
+    let Some(mut found) = find(session, ctx).await else { return Ok(false) };
+    if !is_plain(&found.response) {
         leave(found.key, ctx);
         return Ok(false);
-    };
+    }
     ctx.answering = true;
     found.count();
     ctx.plan.metrics.fast_hit();
+    let header = head(session, &mut found, ctx)?;
     respond::keep_date(found.facts.date);
     let headless = session.req_header().method == Method::HEAD;
     send(session, &found.response, header, headless).await?;
@@ -76,7 +77,7 @@ fn asks_for_the_whole(session: &mut Session) -> bool {
 }
 
 /// Looks the response up. What was found out on the way is kept in `ctx` for whoever goes on.
-fn find(session: &mut Session, ctx: &mut Context) -> Option<Found> {
+async fn find(session: &mut Session, ctx: &mut Context) -> Option<Found> {
     let route = ctx.route.clone()?;
     let (policy, zone) = (route.cache.as_ref()?, route.zone?);
     if !lookup::meet(session, policy, ctx) || ctx.cache.terms.demand.is_some() {
@@ -84,8 +85,8 @@ fn find(session: &mut Session, ctx: &mut Context) -> Option<Found> {
     }
     let mut key = lookup::key(session, ctx).ok()?;
     // What is predicted not to be cacheable is not looked up. Asked last: mostly nothing is stored then.
-    let found = of_key(zone.store, &mut key, session.req_header(), ctx)
-        .filter(|_| zone.predictor.cacheable_prediction(&key));
+    let found = of_key(zone.store, &mut key, session.req_header(), ctx).await;
+    let found = found.filter(|_| zone.predictor.cacheable_prediction(&key));
     match found {
         Some((response, primary, facts)) => Some(Found { store: zone.store, key, response, primary, facts }),
         None => {
@@ -102,20 +103,20 @@ fn leave(mut key: CacheKey, ctx: &mut Context) {
     ctx.key = Some(key);
 }
 
-fn of_key(
+async fn of_key(
     store: &Store,
     key: &mut CacheKey,
     request: &RequestHeader,
     ctx: &mut Context,
 ) -> Option<(Ready, Option<Ready>, Arc<Facts>)> {
-    let first = store.ready(key)?;
+    let first = store.ready(key).await?;
     let facts = first.extensions().get::<Arc<Facts>>();
     let wanted = lookup::variant_of(&first.header().headers, facts, first.variance(), ctx, request);
     let (found, primary) = match wanted.filter(|_| wanted != first.variance()) {
         None => (first, None),
         Some(variant) => {
             key.set_variance_key(variant);
-            let found = store.ready(key)?;
+            let found = store.ready(key).await?;
             // Purged with the one that stands for all of them, or not the one that was meant.
             if found.variance() != key.variance_bin() || found.created() < first.provenance() {
                 return None;
@@ -128,34 +129,36 @@ fn of_key(
     (found.fresh_until() >= SystemTime::now()).then_some((found, primary, facts))
 }
 
-/// The head of the answer; none when it is not for the fast path. The steps and their order are those that Pingora and the
-/// phases make for a hit.
-fn head(session: &mut Session, found: &Found, ctx: &mut Context) -> Option<ResponseHeader> {
-    let stored = found.response.header();
+/// Whether what is stored can be sent as it is: with a body, of the length that its head says or is going to say.
+fn is_plain(response: &Ready) -> bool {
+    let header = response.header();
     let bodiless = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED, StatusCode::PARTIAL_CONTENT];
-    if stored.status.is_informational() || bodiless.contains(&stored.status) {
-        return None;
+    if header.status.is_informational() || bodiless.contains(&header.status) {
+        return false;
     }
-    let length = usize::try_from(found.response.body_len()).ok()?;
-    let mut header = stored.clone();
+    let Ok(length) = usize::try_from(response.body_len()) else { return false };
+    if !header.headers.contains_key(CONTENT_LENGTH) {
+        // Another status may have no length.
+        return header.status == StatusCode::OK;
+    }
+    range::complete_length(&header.headers) == Some(length) && !header.headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// The head of the answer. The steps and their order are those that Pingora and the phases make for a hit.
+fn head(session: &mut Session, found: &mut Found, ctx: &mut Context) -> Result<ResponseHeader> {
+    let length = usize::try_from(found.response.body_len()).ok();
+    let mut header = found.response.take_header()?;
     // The place of the field; its value comes later.
-    header.insert_header(AGE, 0u64).ok()?;
+    header.insert_header(AGE, 0u64)?;
     header.set_version(Version::HTTP_11);
-    let complete = range::complete_length(&header.headers).or(Some(length));
-    ranges::whole_of(&mut header, complete, Some(length), ctx).ok()?;
-    // Neither of another length than it says, nor without one: a status other than 200 may have none.
-    if range::complete_length(&header.headers) != Some(length)
-        || !header.headers.contains_key(CONTENT_LENGTH)
-        || header.headers.contains_key(TRANSFER_ENCODING)
-    {
-        return None;
-    }
+    let complete = range::complete_length(&header.headers).or(length);
+    ranges::whole_of(&mut header, complete, length, ctx)?;
     respond::farewell(session, ctx);
     respond::classify(CachePhase::Hit, ctx);
     let decided = Some((found.facts.as_ref(), found.response.fresh_until()));
-    respond::dress(&mut header, ctx, CachePhase::Hit, decided, Some(&found.key)).ok()?;
-    respond::finish_header(session, &mut header, ctx).ok()?;
-    Some(header)
+    respond::dress(&mut header, ctx, CachePhase::Hit, decided, Some(&found.key))?;
+    respond::finish_header(session, &mut header, ctx)?;
+    Ok(header)
 }
 
 async fn send(session: &mut Session, response: &Ready, header: ResponseHeader, headless: bool) -> Result<()> {

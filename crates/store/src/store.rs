@@ -25,7 +25,7 @@ use crate::hit::Hit;
 use crate::labels::Label;
 use crate::memory::{Epoch, MemoryStore, Refusal, StoreError, whole_of};
 use crate::purges::Purges;
-use crate::ready::Ready;
+use crate::ready::{InMemory, Ready};
 use crate::settings::StoreSettings;
 use crate::stats::Stats;
 use crate::storage::{Names, is_ours};
@@ -272,13 +272,22 @@ impl Store {
         Some((meta, handler))
     }
 
-    /// The complete response under `key` in memory. It counts as no use of it before [`Self::count_hit`].
-    #[must_use]
-    pub fn ready(&self, key: &CacheKey) -> Option<Ready> {
-        self.memory.ready(key)
+    /// The complete response under `key`, from memory, or with a short body from a disk. It counts as no use of it before
+    /// [`Self::count_hit`].
+    pub async fn ready(&self, key: &CacheKey) -> Option<Ready> {
+        let names = Names::of(key);
+        match self.memory.ready(names) {
+            InMemory::Complete(ready) => Some(ready),
+            InMemory::Arriving => None,
+            InMemory::Nothing => {
+                let disk = self.disks.as_ref()?.of(names.family)?;
+                // Before the lookup: a purge from now on keeps the object out of memory.
+                disk.ready(names, self.memory.epoch().0).await.map(Ready::from_disk)
+            }
+        }
     }
 
-    /// Counts a response from memory as used.
+    /// Counts a response as used. What is read from a disk for the second time comes into memory.
     pub fn count_hit(&self, ready: &Ready) {
         self.memory.count_hit(ready);
     }

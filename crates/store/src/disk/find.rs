@@ -8,15 +8,16 @@ use bytes::Bytes;
 
 use super::Disk;
 use super::chunks::Chunks;
-use super::index::{Found, Place as At};
+use super::index::{Found, Kind, Place as At};
 use super::io::{Handle, Mode};
 use super::pool::Busy;
 use super::reading::{PATIENCE, ReadError};
-use super::record::{HEADER, Header, Place, decode_tags, stored_len};
+use super::record::{CHUNK, HEADER, Header, Place, decode_tags, stored_len};
 use super::stats::count;
 use crate::codec::{Decoded, decode_meta};
 use crate::labels::Labels;
 use crate::purged::Verdict;
+use crate::ready::ReadFromDisk;
 use crate::storage::Names;
 
 /// Records up to this size are read in one go.
@@ -73,18 +74,39 @@ impl Head {
 impl Disk {
     /// What is stored under `names` and may be used; counts as a read of it.
     pub(crate) async fn find(self: &Arc<Self>, names: Names) -> Option<OnDisk> {
-        let found = self.look(names).await;
-        count(if found.is_some() { &self.counters.hits } else { &self.counters.misses });
+        let found = self.look(names, |_| true).await;
+        match found {
+            Some(_) => self.count_hit(names),
+            None => count(&self.counters.misses),
+        }
         found
     }
 
-    async fn look(self: &Arc<Self>, names: Names) -> Option<OnDisk> {
+    /// Counts a read of `names`.
+    pub(crate) fn count_hit(&self, names: Names) {
+        self.index.touch(names.key);
+        count(&self.counters.hits);
+    }
+
+    /// The response under `names` with its body, if that is short, and at hand in one piece. It counts as no read of it.
+    /// `epoch` is a moment before now.
+    pub(crate) async fn ready(self: &Arc<Self>, names: Names, epoch: u64) -> Option<ReadFromDisk> {
+        let is_short = |found: Found| found.len <= WHOLE && found.kind != Kind::File;
+        let mut object = self.look(names, is_short).await.filter(|object| object.body_len <= CHUNK)?;
+        let len = object.body_len;
+        let body = object.body.read(0, len, len).await.ok()?.unwrap_or_default();
+        let disk = Arc::clone(self);
+        (body.len() as u64 == len).then_some(ReadFromDisk { disk, names, epoch, object, body })
+    }
+
+    /// What is stored under `names`, if it is what `wanted` says.
+    async fn look(self: &Arc<Self>, names: Names, wanted: impl Fn(Found) -> bool) -> Option<OnDisk> {
         if !self.health.may_read() {
             return None;
         }
         // An object may be moved while it is looked for; a second look finds it in its new place.
         for _ in 0..2 {
-            let found = self.index.get(names.key)?;
+            let found = self.index.get(names.key).filter(|found| wanted(*found))?;
             match self.open_at(names, found).await {
                 Ok(object) => return object,
                 Err(ReadError::Busy) => return None,
@@ -155,7 +177,6 @@ impl Disk {
                 Chunks::new(Arc::clone(self), other.file.clone(), body_at, header.seq, None, entry)
             }
         };
-        self.index.touch(names.key);
         let (seq, epoch, body_len) = (header.seq, header.epoch, header.body_len);
         Ok(Some(OnDisk { meta, labels, seq, epoch, body, body_len, reads: found.reads }))
     }
