@@ -4,7 +4,7 @@ use crate::pair::Pair;
 use crate::{call, get};
 
 /// Fields of requests that both versions of HTTP have.
-const FIELDS: [(&str, &str); 62] = [
+pub(crate) const FIELDS: [(&str, &str); 62] = [
     ("Range", "bytes=0-3"),
     ("Range", "bytes=-2"),
     ("Range", "bytes=0-1,3-4"),

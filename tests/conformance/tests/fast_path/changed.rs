@@ -4,7 +4,7 @@ use crate::call;
 use crate::get;
 use crate::pair::Pair;
 
-const LANGUAGES: [&str; 3] = ["de", "en", "fr"];
+pub(crate) const LANGUAGES: [&str; 3] = ["de", "en", "fr"];
 
 /// All variants, over both versions of HTTP.
 fn languages(pair: &mut Pair, when: &str, path: &str) {

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod asked;
+mod below;
 mod changed;
 mod leavers;
 mod origin;
@@ -20,9 +21,9 @@ admin: { listen: 'unix:%{dir}/admin.sock' }
 limits: { %{limits} }
 cache:
   fast_path: %{fast}
-  memory: 32MiB
+  %{store}
   purge: { allow: [127.0.0.1], show_key: %{key} }
-  zones: [{ name: second, memory: 8MiB }]
+  zones: [{ name: second, %{second} }]
 upstreams: { app: { servers: ['%{origin}'] } }
 sites:
   - name: shop
@@ -54,7 +55,14 @@ sites:
 
 /// A node with the fast path or without.
 fn node(origin: &Origin, fast: bool, key: bool, limits: &str) -> Seawall {
-    Seawall::with(YAML)
+    node_with("memory: 32MiB", origin, fast, key, limits)
+}
+
+fn node_with(store: &str, origin: &Origin, fast: bool, key: bool, limits: &str) -> Seawall {
+    let disk = store.contains("disk:");
+    let second =
+        if disk { "memory: 8MiB, disk: { path: '%{dir}/second', size: 128MiB }" } else { "memory: 8MiB" };
+    Seawall::with(&YAML.replace("%{store}", store).replace("%{second}", second))
         .set("origin", origin.addr())
         .set("fast", fast)
         .set("key", key)

@@ -2,15 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use seawall_testkit::{
     Call, DEADLINE, H2Client, OrDie, Origin, RawClient, ReadError, Response, Seawall, eventually, request,
 };
 
 use crate::shown::{Counts, Shown, added, counts, difference, log_lines, without_like};
-use crate::{call, fast_hits, node, origin};
+use crate::{call, fast_hits, node_with, origin};
 
 /// How long what is counted after an answer may take to be the same.
 const SETTLED: Duration = Duration::from_secs(5);
+
+const MEMORY: &str = "memory: 32MiB";
 
 /// After so many differences nothing more is compared.
 const MOST_FAULTS: usize = 12;
@@ -23,34 +27,54 @@ pub(crate) struct Pair {
     /// Requests that the origins got before.
     asked: [usize; 2],
     faults: Vec<String>,
+    store: &'static str,
 }
 
 impl Pair {
     pub(crate) fn new() -> Self {
-        Self::with([false, false])
+        Self::with(MEMORY, [false, false])
+    }
+
+    /// Two with a disk, which have got these and were killed then: nothing is in memory.
+    pub(crate) fn with_on_disk(calls: &[Call]) -> Self {
+        let store = "memory: 32MiB\n  disk: { path: '%{dir}/cache', size: 256MiB }";
+        let mut pair = Self::with(store, [false, false]);
+        pair.each("what was there before", |seawall| {
+            let mut shown = Shown::default();
+            over_h2(&mut shown, seawall, calls);
+            shown
+        });
+        pair.restart()
     }
 
     /// Two that show the key.
     pub(crate) fn with_key() -> Self {
-        Self::with([true, true])
+        Self::with(MEMORY, [true, true])
     }
 
     /// Two of which one shows the key: the control.
     pub(crate) fn unlike() -> Self {
-        Self::with([true, false])
+        Self::with(MEMORY, [true, false])
     }
 
-    fn with(key: [bool; 2]) -> Self {
+    fn with(store: &'static str, key: [bool; 2]) -> Self {
         let origins = [Origin::h1(origin::answer), Origin::h1(origin::answer)];
-        let nodes = [node(&origins[0], true, key[0], ""), node(&origins[1], false, key[1], "")];
-        let before = [0, 1].map(|one| {
-            // The connections that looked whether it is there are counted before this one.
-            let probe = request(nodes[one].addr(0), &Call::get("example.com", "/probe")).or_die("ask");
-            assert_eq!(probe.status, 200);
-            nodes[one].wait_metric("seawall_http_requests_total", &[], 1.0);
-            counts(&nodes[one])
-        });
-        Self { origins, nodes, before, asked: [0; 2], faults: Vec::new() }
+        let nodes = [true, false]
+            .map(|fast| node_with(store, &origins[usize::from(!fast)], fast, key[usize::from(!fast)], ""));
+        let before = [0, 1].map(|one| first_counts(&nodes[one]));
+        Self { origins, nodes, before, asked: [0; 2], faults: Vec::new(), store }
+    }
+
+    fn restart(mut self) -> Self {
+        self.nodes = self.nodes.map(|node| node.restart(Signal::SIGKILL));
+        self.before = [0, 1].map(|one| first_counts(&self.nodes[one]));
+        self
+    }
+
+    /// Responses that were found in memory and on disk, by the node with the fast path.
+    pub(crate) fn hits(&self) -> [f64; 2] {
+        let metrics = self.nodes[0].metrics();
+        ["memory", "disk"].map(|tier| metrics.get("seawall_cache_hits_total", &[("tier", tier)]))
     }
 
     /// Hits on the fast path so far.
@@ -64,6 +88,10 @@ impl Pair {
             return;
         }
         let [fast, slow] = [act(&self.nodes[0]), act(&self.nodes[1])];
+        if self.store != MEMORY {
+            // What waits to be written is found, too, but it counts as something else.
+            self.nodes.iter().for_each(written);
+        }
         if !fast.is_like(&slow) {
             self.fault(name, &format!("  with the fast path:\n{}  without:\n{}", fast.text(), slow.text()));
         }
@@ -191,6 +219,22 @@ impl Pair {
             }
         }
         (faults, taken)
+    }
+}
+
+/// What a node has counted when it has begun.
+fn first_counts(node: &Seawall) -> Counts {
+    // The connections that looked whether it is there are counted before this one.
+    let probe = request(node.addr(0), &Call::get("example.com", "/probe")).or_die("ask");
+    assert_eq!(probe.status, 200);
+    node.wait_metric("seawall_http_requests_total", &[], 1.0);
+    counts(node)
+}
+
+/// Waits until nothing waits to be written.
+fn written(node: &Seawall) {
+    for name in ["seawall_disk_queue_bytes", "seawall_disk_fill_bytes", "seawall_disk_fills_unfinished"] {
+        node.wait_metric(name, &[], 0.0);
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{call, get};
 
 /// What the origin answers, and how many of four hits are for the fast path: none of what has no length of its own and a
 /// status other than 200, and one less where the first of them learns a rule of No-Vary-Search.
-const STORED: [(&str, f64); 45] = [
+pub(crate) const STORED: [(&str, f64); 45] = [
     ("length", 4.0),
     ("chunked", 4.0),
     ("closed", 4.0),
