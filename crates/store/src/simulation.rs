@@ -148,8 +148,8 @@ impl TierSimulation {
             }
             return Some(Tier::Memory);
         }
-        if let Some(found) = self.disk.find(key) {
-            if let Some(memory) = self.memory.as_ref().filter(|_| found.reads > 0 && small) {
+        if self.disk.find(key).is_some() {
+            if let Some(memory) = self.memory.as_ref().filter(|memory| memory.wants(key, length)) {
                 memory.fill(key, length);
             }
             return Some(Tier::Disk);

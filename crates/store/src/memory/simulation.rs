@@ -60,6 +60,11 @@ impl Simulation {
         self.store.holds_dear(key)
     }
 
+    /// Whether what was found on disk is worth a place.
+    pub(crate) fn wants(&self, key: u128, length: u64) -> bool {
+        self.store.wants(Names { key, family: key }, length)
+    }
+
     /// Stores an object of `length` bytes, if the store would.
     pub(crate) fn fill(&self, key: u128, length: u64) {
         let (names, weight) = (Names { key, family: key }, self.weight(length));
