@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Hits from memory and disk, and fills: Seawall beside nginx's proxy_cache on the same disk, in one run.
 
-All hold many objects and are asked for them in turn. One Seawall has 1 GiB of memory, which holds all of them; the other 4 MiB,
-which never has the next one. Warm: the page cache has everything. Cold: it was emptied first (as root; left out otherwise), and
+All hold many objects and are asked for them in turn. One Seawall has 1 GiB of memory, which holds all of them; the other was
+started anew once it had them on its disk, and has 4 MiB, too little to take up what comes in turn. Where hits came from is asked, and
+the run fails when it was elsewhere. Warm: the page cache has everything. Cold: it was emptied first (as root; left out otherwise), and
 one connection asks for each object once. nginx runs with sendfile off and on, without tcp_nopush, which bench.py says why. CPU
 is user and system time of the server's processes for each request (cpu.py); the latency is wrk's, over 16 connections. A hit
 that reached the origin fails the run.
@@ -189,10 +190,23 @@ class Bench:
             time.sleep(0.01)
         os.sync()
 
+    def tier_hits(self, server, tier):
+        """Hits that Seawall found in that tier so far."""
+        if server.name not in self.metrics:
+            return 0
+        text = fetch(self.metrics[server.name], "/metrics").decode()
+        return float(re.search(rf'^seawall_cache_hits_total{{.*tier="{tier}".*}} (\S+)$', text, re.M).group(1))
+
     def hits(self, server, size, count, requests):
+        tier = server.name.rsplit(" ", 1)[-1]
+        found = self.tier_hits(server, tier)
         asked, before = origin_count(self.origin), server.cpu()
         h2load(server.port, targets(size, count), requests)
         spent = server.cpu() - before
+        if server.name in self.metrics:
+            found = self.tier_hits(server, tier) - found
+            if found < requests * 0.99:
+                sys.exit(f"{server.name} {size}: {found:.0f} of {requests} hits came from there")
         missed = origin_count(self.origin) - asked - 1
         if missed > requests / 100:
             sys.exit(f"{server.name} {size}: {missed} of {requests} requests reached the origin")
@@ -239,11 +253,16 @@ class Bench:
                   f"{metric(port, 'copied_bytes_total') / 2**20:.0f} MiB copied; not kept: "
                   + (", ".join(f"{count} ({why})" for why, count in refused if float(count)) or "none"))
 
-    def restart(self, server):
+    def again(self, server):
+        """Kills it and starts it again on the same port."""
         server.process.kill()
         server.process.wait()
+        self.servers.remove(server)
+        return self.start(server.name, server.port)
+
+    def restart(self, server):
         began = time.monotonic()
-        self.start(server.name, server.port)
+        self.again(server)
         for number in range(SIZES["1KiB"][1]):
             asked = origin_count(self.origin)
             h2load(server.port, [f"/cached/1KiB?n={number}"], 1)
@@ -273,6 +292,7 @@ def main():
                 for size, (_, count) in SIZES.items():
                     h2load(server.port, targets(size, count), count)
                 bench.settle(server)
+            tested = [bench.again(server) if server.name.endswith("disk") else server for server in tested]
             bench.all_hits(tested)
         if args.only != "hits":
             bench.all_fills([server for server in tested if not server.name.endswith("disk")])
