@@ -89,7 +89,7 @@ pub fn inspect(path: &Path, verify: bool, visit: &mut dyn FnMut(&Record)) -> io:
     for name in files.list(&path.join("purges"))? {
         let told = journal::read(&*files.open(&path.join("purges").join(&name), Mode::Read)?, 0)?;
         report.purges += told.purges.len() as u64;
-        if told.damaged {
+        if told.damaged.is_some() {
             report.damage.push(format!("purges/{name}: a line in the middle is damaged"));
         }
     }

@@ -8,7 +8,7 @@ pub(crate) mod sparse;
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +25,10 @@ pub(crate) enum Mode {
     /// For reading and writing, made if need be.
     Write,
 }
+
+/// A device and a number on it. While a file is open no other one gets its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId(pub(crate) u64, pub(crate) u64);
 
 /// An open file. Positions are explicit, so that any number of threads may use one handle.
 pub(crate) trait Handle: Debug + Send + Sync {
@@ -44,6 +48,8 @@ pub(crate) trait Handle: Debug + Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Returns once the content is on the disk.
     fn sync(&self) -> io::Result<()>;
+    /// Tells the file from every other of its file system that is there or open.
+    fn id(&self) -> io::Result<FileId>;
     /// Takes the exclusive lock of the file; false when another process has it. It goes with the handle.
     fn try_lock(&self) -> io::Result<bool>;
 }
@@ -218,6 +224,11 @@ impl Handle for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_data()
+    }
+
+    fn id(&self) -> io::Result<FileId> {
+        let metadata = self.metadata()?;
+        Ok(FileId(metadata.dev(), metadata.ino()))
     }
 
     fn try_lock(&self) -> io::Result<bool> {

@@ -8,7 +8,6 @@
 //! has to be read first.
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::folder::Folder;
@@ -60,8 +59,8 @@ pub(crate) struct Told {
     pub(crate) purges: Vec<Purge>,
     /// Bytes read that were sound.
     pub(crate) len: u64,
-    /// A line in the middle is damaged: purges may be missing.
-    pub(crate) damaged: bool,
+    /// A line in the middle is damaged: purges may be missing. There it goes on.
+    pub(crate) damaged: Option<u64>,
 }
 
 /// Reads `file` from `offset` on.
@@ -84,7 +83,7 @@ fn told(bytes: &[u8], offset: u64) -> Told {
                 told.len = told.len.saturating_add(LINE as u64);
             }
             (Some((_, place)), Some(bad)) if at.checked_sub(place).is_some_and(|first| first > bad) => {
-                told.damaged = true;
+                told.damaged = Some(offset.saturating_add((at as u64).saturating_mul(LINE as u64)));
                 break;
             }
             (None, None) => first_bad = Some(at),
@@ -180,35 +179,8 @@ impl Journal {
     }
 }
 
-/// The journal of another run that may still grow.
-#[derive(Debug)]
-pub(crate) struct Tail {
-    pub(crate) run: u32,
-    path: PathBuf,
-    read: u64,
-}
-
-impl Tail {
-    pub(crate) fn new(run: u32, path: PathBuf, read: u64) -> Self {
-        Self { run, path, read }
-    }
-
-    /// What was added since the last time.
-    pub(crate) fn more(&mut self, files: &dyn Files) -> io::Result<Vec<Purge>> {
-        let file = match files.open(&self.path, Mode::Read) {
-            // Not begun yet, or taken over by a later run.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            file => file?,
-        };
-        if file.len()? < self.read {
-            // It was shortened.
-            self.read = 0;
-        }
-        let told = read(&*file, self.read)?;
-        self.read = told.len;
-        Ok(told.purges)
-    }
-}
+mod tail;
+pub(crate) use tail::{Next, Tail};
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use super::find::place;
 use super::folder::parse_segment;
 use super::index::{Found, Kind};
 use super::io::Mode;
-use super::journal::Tail;
+use super::journal::{Next, Tail};
 use super::recover;
 use super::segment::Segment;
 use super::toc::{self, Entry};
@@ -67,15 +67,23 @@ impl Writer {
             return;
         }
         // Asked before their journals are read: who is over by then has written all there is to read.
-        let over: Vec<u32> = {
+        let mut over: Vec<u32> = {
             let tails = disk.tails.lock();
             let runs = tails.iter().map(|tail| tail.run);
             runs.filter(|run| disk.folder.is_over(&*disk.files, *run)).collect()
         };
         for tail in disk.tails.lock().iter_mut() {
-            match tail.more(&*disk.files) {
-                Ok(purges) => purges.iter().for_each(|purge| disk.learn(purge)),
-                Err(error) => disk.health.read_failed(&error),
+            let run = tail.run;
+            let told = tail.more(&*disk.files, &mut |next| match next {
+                Next::Purge(purge) => disk.learn(purge),
+                Next::Gap => disk.learn_everything(run),
+            });
+            if let Err(error) = &told {
+                disk.health.read_failed(error);
+            }
+            if told.is_err() || tail.is_unsure() {
+                // There is more to read, though nothing is added any more.
+                over.retain(|over| *over != run);
             }
         }
         let Ok(names) = disk.files.list(&disk.folder.segments_folder()) else { return };
@@ -174,8 +182,8 @@ impl Writer {
         later && known.place != found.place && disk.index.replace(entry.key, known.place, found)
     }
 
-    /// Notices processes that came later.
-    fn meet_others(&self) {
+    /// Notices processes that came later. One that has gone again meanwhile may have purged something all the same.
+    fn meet_others(&mut self) {
         let disk = &self.disk;
         let runs = match disk.folder.present_runs(&*disk.files) {
             Ok(runs) => runs,
@@ -183,12 +191,12 @@ impl Writer {
         };
         let known = disk.folder.other_runs();
         let mut tails = disk.tails.lock();
-        for run in runs {
-            let is_known =
-                known.iter().any(|other| other.number == run) || tails.iter().any(|tail| tail.run == run);
-            if !is_known && !disk.folder.is_over(&*disk.files, run) {
-                tails.push(Tail::new(run, disk.folder.purges(run), 0));
+        for &run in &runs {
+            if known.iter().all(|other| other.number != run) && self.met.insert(run) {
+                tails.push(Tail::new(run, disk.folder.purges(run)));
             }
         }
+        // The file of a run is removed once its purges are in the journal of a later one.
+        self.met.retain(|run| runs.contains(run));
     }
 }

@@ -58,22 +58,28 @@ impl Disk {
         for name in self.files.list(&folder)? {
             let Some(run) = name.get(..8).and_then(|run| u32::from_str_radix(run, 16).ok()) else { continue };
             let path = folder.join(&name);
-            let told = journal::read(&*self.files.open(&path, Mode::Read)?, 0)?;
+            let file = self.files.open(&path, Mode::Read)?;
+            let told = journal::read(&*file, 0)?;
             told.purges.iter().for_each(|purge| self.learn(purge));
-            if told.damaged {
-                log::error!(
-                    "disk {}: the journal of purges {name} is damaged; so that no purge is undone, everything \
-                     stored before now counts as purged",
-                    self.folder.root().display()
-                );
-                self.learn(&Purge::hard(Scope::Everything, 0, self.clock.advance()));
+            if told.damaged.is_some() {
+                self.learn_everything(run);
             }
             if self.folder.lives(run) {
-                tails.push(Tail::new(run, path, told.len));
+                tails.push(Tail::after(run, path, file, told.damaged.unwrap_or(told.len))?);
             }
         }
         *self.tails.lock() = tails;
         Ok(())
+    }
+
+    /// The journal of `run` has a gap.
+    pub(super) fn learn_everything(&self, run: u32) {
+        log::error!(
+            "disk {}: the journal of purges {run:08x} is damaged; so that no purge is undone, everything stored before \
+             now counts as purged",
+            self.folder.root().display()
+        );
+        self.learn(&Purge::hard(Scope::Everything, 0, self.clock.advance()));
     }
 
     /// Starts the journal. On a full file system the oldest segments give way to it: without it no purge can be taken.

@@ -4,6 +4,7 @@
 //! the table of contents, then the index. Because one thread does it all in order, the log is the order of
 //! events: of two records with one key the later one counts.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -67,11 +68,13 @@ pub(super) struct Writer {
     pub(super) next_number: u32,
     /// Bytes of other processes' segments that are charged here.
     pub(super) foreign: u64,
+    /// The runs that came later and were noticed.
+    pub(super) met: HashSet<u32, ahash::RandomState>,
 }
 
 impl Writer {
     pub(super) fn new(disk: Arc<Disk>, todo: Receiver<Job>) -> Self {
-        Self { disk, todo, active: [None, None], next_number: 1, foreign: 0 }
+        Self { disk, todo, active: [None, None], next_number: 1, foreign: 0, met: HashSet::default() }
     }
 
     /// Works until the disk is closed.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Files, Handle, Mode, RealFiles};
+use super::{FileId, Files, Handle, Mode, RealFiles};
 
 /// What happens at the chosen call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,6 +242,10 @@ impl Handle for FaultyHandle {
     fn len(&self) -> io::Result<u64> {
         self.plan.call(false)?;
         self.file.len()
+    }
+    fn id(&self) -> io::Result<FileId> {
+        self.plan.call(false)?;
+        self.file.id()
     }
     fn sync(&self) -> io::Result<()> {
         self.plan.wait();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{Files, Handle, Mode};
+use super::{FileId, Files, Handle, Mode};
 
 const BLOCK: usize = 256;
 static ZEROS: [u8; BLOCK] = [0; BLOCK];
@@ -93,6 +93,10 @@ impl Handle for SparseFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.read().len)
+    }
+
+    fn id(&self) -> io::Result<FileId> {
+        Ok(FileId(0, std::ptr::from_ref(self).addr() as u64))
     }
 
     fn sync(&self) -> io::Result<()> {

@@ -7,20 +7,100 @@ use rand::{Rng, SeedableRng};
 use super::*;
 use crate::purges::Scope;
 
+/// What a tail has to tell; a gap is `None`.
+fn next_of(tail: &mut Tail) -> Vec<Option<Purge>> {
+    let mut all = Vec::new();
+    let told = tail.more(&crate::disk::io::RealFiles, &mut |next| {
+        all.push(match next {
+            Next::Purge(purge) => Some(*purge),
+            Next::Gap => None,
+        });
+    });
+    told.unwrap();
+    all
+}
+
+fn told_by(tail: &mut Tail) -> Vec<Purge> {
+    next_of(tail).into_iter().map(|next| next.expect("no gap")).collect()
+}
+
+/// A journal that is about to be followed, with `purges` in it.
+fn followed(purges: &[Purge]) -> (tempfile::TempDir, Folder, Journal, Tail) {
+    let root = tempfile::tempdir().unwrap();
+    let files = crate::disk::io::RealFiles;
+    let (folder, _) = Folder::open(&files, root.path()).unwrap();
+    let journal = Journal::start(&files, &folder, purges).unwrap();
+    let tail = Tail::new(1, folder.purges(1));
+    (root, folder, journal, tail)
+}
+
+#[test]
+fn a_journal_that_was_shortened_and_has_grown_past_what_was_read_is_read_from_its_beginning() {
+    let files = crate::disk::io::RealFiles;
+    let purges: Vec<Purge> = (0..5_000u64).map(|n| Purge::hard(Scope::Url, n.into(), n)).collect();
+    let (_root, folder, mut journal, mut tail) = followed(&purges[..10]);
+    assert_eq!(told_by(&mut tail), purges[..10]);
+    // The last of the old file, a file that nobody sees, and one that is longer than what was read.
+    journal.append(&purges[10..20]).unwrap();
+    journal.shorten(&files, &folder, &purges[20..30]).unwrap();
+    journal.shorten(&files, &folder, &purges[20..40]).unwrap();
+    journal.append(&purges[40..]).unwrap();
+    assert_eq!(told_by(&mut tail), purges[10..]);
+    assert_eq!(told_by(&mut tail), []);
+    journal.append(&purges[..1]).unwrap();
+    assert_eq!(told_by(&mut tail), purges[..1]);
+}
+
+#[test]
+fn what_was_purged_last_is_read_although_the_journal_was_removed() {
+    let purges: Vec<Purge> = (0..20u64).map(|n| Purge::hard(Scope::Url, n.into(), n)).collect();
+    let (_root, folder, mut journal, mut tail) = followed(&purges[..10]);
+    assert_eq!(told_by(&mut tail), purges[..10]);
+    journal.append(&purges[10..]).unwrap();
+    std::fs::remove_file(folder.purges(1)).unwrap();
+    assert_eq!(told_by(&mut tail), purges[10..]);
+    assert_eq!(told_by(&mut tail), []);
+}
+
+#[test]
+fn a_gap_is_told_once_it_is_sure_and_what_is_behind_it_is_read() {
+    let purges: Vec<Purge> = (0..30u64).map(|n| Purge::hard(Scope::Url, n.into(), n)).collect();
+    let (_root, folder, mut journal, mut tail) = followed(&purges[..10]);
+    assert_eq!(told_by(&mut tail), purges[..10]);
+    let file = crate::disk::io::RealFiles.open(&folder.purges(1), Mode::Write).unwrap();
+    let spoil = |line: usize, bytes: &[u8]| write_all(&*file, bytes, (line * LINE) as u64).unwrap();
+    journal.append(&purges[10..20]).unwrap();
+    journal.append(&purges[20..25]).unwrap();
+    spoil(10, &[0; LINE]);
+    assert_eq!(next_of(&mut tail), [], "it may be on its way");
+    assert!(tail.is_unsure());
+    spoil(10, &encode(0, &purges[10]));
+    assert_eq!(told_by(&mut tail), purges[10..25], "it was");
+    assert!(!tail.is_unsure());
+    journal.append(&purges[25..26]).unwrap();
+    journal.append(&purges[26..27]).unwrap();
+    spoil(25, &[0; LINE]);
+    assert_eq!(next_of(&mut tail), []);
+    assert_eq!(next_of(&mut tail), [None, Some(purges[26])]);
+    journal.append(&purges[27..]).unwrap();
+    assert_eq!(next_of(&mut tail)[..1], [Some(purges[27])]);
+    assert!(!tail.is_unsure());
+}
+
 #[test]
 fn a_long_journal_is_shortened_and_followed() {
     let root = tempfile::tempdir().unwrap();
     let files = crate::disk::io::RealFiles;
     let (folder, _) = Folder::open(&files, root.path()).unwrap();
     let mut journal = Journal::start(&files, &folder, &[]).unwrap();
-    let mut tail = Tail::new(1, folder.purges(1), 0);
+    let mut tail = Tail::new(1, folder.purges(1));
     let purges: Vec<Purge> = (0..40_000u64).map(|n| Purge::hard(Scope::Url, 7, n)).collect();
     journal.append(&purges).unwrap();
-    assert_eq!(tail.more(&files).unwrap().len(), 40_000);
+    assert_eq!(told_by(&mut tail).len(), 40_000);
     assert!(journal.is_long(1) && !journal.is_long(20_000));
     journal.shorten(&files, &folder, &purges[39_999..]).unwrap();
     journal.append(&purges[..1]).unwrap();
-    assert_eq!(tail.more(&files).unwrap(), [purges[39_999], purges[0]]);
+    assert_eq!(told_by(&mut tail), [purges[39_999], purges[0]]);
     assert_eq!(std::fs::read_dir(folder.purges_folder()).unwrap().count(), 1);
     assert!(!journal.is_long(0), "it is short now");
 }
@@ -40,11 +120,11 @@ fn a_torn_tail_is_cut_and_damage_is_told() {
     assert_eq!(read(&file, 0).unwrap().purges, purges);
     file.set_len(bytes.len() as u64 - 1).unwrap();
     let told = read(&file, 0).unwrap();
-    assert!(!told.damaged);
+    assert!(told.damaged.is_none());
     assert_eq!((told.purges.len(), told.len), (9, 9 * LINE as u64));
     write_all(&file, &[0xff], 100).unwrap();
     let told = read(&file, 0).unwrap();
-    assert!(told.damaged);
+    assert_eq!(told.damaged, Some(3 * LINE as u64));
     assert_eq!(told.purges.len(), 2);
 }
 
@@ -67,17 +147,17 @@ fn what_was_appended_at_once_may_be_torn_anywhere_and_what_came_before_may_not()
     };
     let file = write(&[1, 3, 396]);
     let told = read(&*file, 0).unwrap();
-    assert_eq!((told.purges, told.damaged, told.len), (purges.clone(), false, (400 * LINE) as u64));
+    assert_eq!((told.purges, told.damaged, told.len), (purges.clone(), None, (400 * LINE) as u64));
     // The last append is torn, in its first line and in one in the middle.
     for line in [200, 4] {
         let told = lose(&file, line);
-        assert!(!told.damaged, "line {line}");
+        assert!(told.damaged.is_none(), "line {line}");
         assert_eq!(told.purges, purges[..line]);
     }
-    assert!(lose(&file, 3).damaged, "that was acknowledged");
+    assert!(lose(&file, 3).damaged.is_some(), "that was acknowledged");
     // It was not the last one.
     let file = write(&[1, 398, 1]);
-    assert!(lose(&file, 200).damaged);
+    assert!(lose(&file, 200).damaged.is_some());
 }
 
 #[test]
@@ -133,6 +213,9 @@ impl Handle for Recorded {
         Err(io::ErrorKind::Unsupported.into())
     }
     fn len(&self) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn id(&self) -> io::Result<crate::disk::io::FileId> {
         Err(io::ErrorKind::Unsupported.into())
     }
     fn sync(&self) -> io::Result<()> {
@@ -200,7 +283,7 @@ fn whenever_the_power_goes_what_was_acknowledged_is_there() {
         for _ in 0..6 {
             let disk = after_a_loss_of_power(&synced, &changes[synced_to..upto], &mut rng);
             let told = told(&disk, 0);
-            assert!(!told.damaged, "seed {seed}: all is thrown away, after {upto} changes");
+            assert!(told.damaged.is_none(), "seed {seed}: all is thrown away, after {upto} changes");
             let all = told.purges.len();
             assert!(all >= safe, "seed {seed}: after {upto} changes {all} of {safe}");
             assert_eq!(told.purges, purges[..all], "seed {seed}: after {upto} changes");
