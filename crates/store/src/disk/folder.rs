@@ -300,6 +300,16 @@ impl Folder {
         }
     }
 
+    /// Keeps others out while what is handed out lives; none when another process is in, or just on its way.
+    pub(crate) fn keep_out(&self, files: &dyn Files) -> io::Result<Option<Entrance>> {
+        let lock = files.open(&self.root.join("open.lock"), Mode::Write)?;
+        if !lock.try_lock()? {
+            return Ok(None);
+        }
+        let others = self.present_runs(files)?;
+        Ok(others.into_iter().all(|run| self.is_over(files, run)).then(|| Entrance(lock)))
+    }
+
     /// Tries to become the one process that may remove what others wrote.
     pub(crate) fn try_evict_lock(&self) -> io::Result<bool> {
         match self.locks.lock().as_ref().and_then(|locks| locks.evict.as_ref()) {
@@ -417,6 +427,24 @@ mod tests {
         assert!(matches!(open(root.path()), Err(FolderError::Newer { found: 9, .. })));
         std::fs::write(root.path().join(MARK), "other").unwrap();
         assert!(matches!(open(root.path()), Err(FolderError::Foreign(_))));
+    }
+
+    #[test]
+    fn others_are_kept_out_unless_one_is_in_or_on_its_way() {
+        let root = tempfile::tempdir().unwrap();
+        let (first, entrance) = Folder::open(&RealFiles, root.path()).unwrap();
+        let alone = || first.keep_out(&RealFiles).unwrap();
+        assert!(alone().is_none(), "somebody is just finding a place");
+        drop(entrance);
+        let kept = alone().unwrap();
+        let door = RealFiles.open(&root.path().join("open.lock"), Mode::Write).unwrap();
+        assert!(!door.try_lock().unwrap(), "nobody comes in");
+        drop((kept, door));
+        let (second, entrance) = Folder::open(&RealFiles, root.path()).unwrap();
+        drop(entrance);
+        assert!(alone().is_none(), "another one is in");
+        drop(second);
+        assert!(alone().is_some());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::bodies::BodyFile;
 use super::find::place;
-use super::folder::parse_segment;
+use super::folder::{Entrance, parse_segment};
 use super::index::{Found, Kind};
 use super::io::Mode;
 use super::journal::{Next, Tail};
@@ -50,12 +50,19 @@ impl Writer {
             && self.alone()
             && disk.purges.len() > 0
             && let Some(epoch) = disk.segments.earliest_epoch()
+            && let Some(_entrance) = self.kept_out()
         {
             // The queue is empty now, so what is in the segments is all there is. What comes later was judged by
             // the purges of until now.
             disk.purges.nothing_older(disk.number, epoch.min(disk.clock.now()));
             disk.shorten_journal();
         }
+    }
+
+    /// Keeps other processes out, so that none comes in between: it would miss a purge that is forgotten then.
+    fn kept_out(&self) -> Option<Entrance> {
+        let kept = self.disk.folder.keep_out(&*self.disk.files);
+        kept.inspect_err(|error| self.disk.health.read_failed(error)).ok().flatten()
     }
 
     /// Learns the purges of other processes, takes over their segments when they are done with them, counts those that

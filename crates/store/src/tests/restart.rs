@@ -178,6 +178,24 @@ async fn two_processes_share_a_folder() {
 }
 
 #[tokio::test]
+async fn what_a_process_purged_that_came_and_was_killed_at_once_is_purged() {
+    let folder = folder();
+    let settings = settings(folder.path());
+    let one = Rig::open(&settings).recovered().await;
+    put(*one, "/a", 100).await;
+    put(*one, "/b", 100).await;
+    one.flush();
+    // Most likely between two looks.
+    let other = Rig::open(&settings);
+    purge(*other, &key("/a")).await.unwrap();
+    other.kill();
+    until(|| one.disk().purges >= 1).await;
+    assert!(find(*one, &key("/a")).await.is_none());
+    one.drop_memory();
+    assert!(!has(*one, "/a", 100).await && has(*one, "/b", 100).await);
+}
+
+#[tokio::test]
 async fn what_the_old_process_wrote_is_the_new_ones_once_it_steps_down() {
     let folder = folder();
     let settings = settings(folder.path());
