@@ -172,6 +172,28 @@ impl GetProxyDigest for Socket {
 
 impl GetSocketDigest for Socket {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        // Looked up now: a request over HTTP/2 may outlive its connection, and the number of the socket may be another one's by
+        // the time somebody asks.
+        let _ = self.digest.local_addr();
         Some(Arc::clone(&self.digest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn both_addresses_are_known_after_the_socket_is_closed() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let local = listener.local_addr().unwrap();
+        let client = TcpStream::connect(local).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let socket = Socket::tcp(stream, peer);
+        let digest = socket.get_socket_digest().unwrap();
+        drop((socket, client, listener));
+        let inet = |address: Option<&PeerAddress>| address.and_then(|address| address.as_inet().copied());
+        assert_eq!(inet(digest.local_addr()), Some(local));
+        assert_eq!(inet(digest.peer_addr()), Some(peer));
     }
 }

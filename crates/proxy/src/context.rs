@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderName, HeaderValue};
 use pingora_cache::CacheKey;
+use pingora_core::protocols::SocketDigest;
 use seawall_caching::no_vary_search::Learned;
 use seawall_caching::{BypassReason, Terms};
 use seawall_guard::BodyMeter;
@@ -30,6 +31,8 @@ pub struct Context {
     pub(crate) started: Instant,
     pub(crate) id: RequestId,
     pub(crate) client: Client,
+    /// The client's connection, for the log of a request that ends without it.
+    pub(crate) socket: Option<Arc<SocketDigest>>,
     pub(crate) https: bool,
     pub(crate) method: http::Method,
     /// It is in the metrics and the log.
@@ -176,6 +179,7 @@ impl Context {
             started: Instant::now(),
             id: RequestId::generate(),
             client: Client { peer: None, address: None, trusted: false },
+            socket: None,
             https: false,
             method: http::Method::GET,
             recorded: false,

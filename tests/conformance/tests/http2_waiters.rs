@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use seawall_testkit::{Call, DEADLINE, Gate, H2Client, H2Stream, Origin, Reply, Seawall, eventually};
+use serde_json::Value;
 
 fn start(origin: &Origin) -> Seawall {
     Seawall::with(
@@ -45,7 +46,9 @@ fn those_whose_connection_ends_leave_and_the_others_are_answered() {
     drop(leaving);
     // The one who fetches and those whose client is still there.
     seawall.wait_metric("seawall_http_requests_in_flight", &[], 6.0);
-    seawall.wait_log(|line| line["status"] == 499 && line["error"] == "client_gone");
+    let address = seawall.addr(0).to_string();
+    let gone = |line: &Value| line["status"] == 499 && line["error"] == "client_gone";
+    seawall.wait_log(|line| gone(line) && line["listener"] == address.as_str());
     gate.open();
     for stream in leader.into_iter().chain(answered) {
         assert_eq!(stream.finish().expect("an answer").text(), "body");

@@ -75,6 +75,9 @@ fn identify(session: &mut Session, ctx: &mut Context) {
     ctx.https = downstream.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     let peer = downstream.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
     let headers = &downstream.req_header().headers;
+    if ctx.plan.access_log.is_on() {
+        ctx.socket = downstream.digest().and_then(|digest| digest.socket_digest.clone());
+    }
     ctx.client = ctx.plan.forwarding.client(peer, headers);
     // What the origin is told is what the key says, so a trusted peer's word counts for both.
     if let Some(https) = ctx.client.forwarded_https(headers) {

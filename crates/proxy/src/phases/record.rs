@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use http::Version;
 use http::header::{CONTENT_ENCODING, HeaderMap, HeaderName, REFERER, USER_AGENT};
+use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_error::Error;
 use pingora_proxy::Session;
 use seawall_caching::status::CACHE_STATUS;
@@ -35,7 +36,10 @@ pub(crate) fn abandoned(ctx: &Context) {
     });
     let log = &ctx.plan.access_log;
     if log.is_on() {
-        log.write(&AccessRecord { status: CLIENT_GONE, error: "client_gone", ..line(ctx) });
+        let local = ctx.socket.as_ref().and_then(|socket| socket.local_addr());
+        with_listener(local, |listener| {
+            log.write(&AccessRecord { listener, status: CLIENT_GONE, error: "client_gone", ..line(ctx) });
+        });
     }
 }
 
@@ -130,29 +134,36 @@ pub(crate) fn record(session: &mut Session, error: Option<&Error>, ctx: &mut Con
     }
     let request = downstream.req_header();
     let upstream = select::upstream(ctx).filter(|_| ctx.upstream.tries > 0);
-    let local = downstream.server_addr();
-    let name = local.filter(|local| local.as_inet().is_none()).map(ToString::to_string).unwrap_or_default();
-    let listener =
-        local.and_then(|local| local.as_inet()).map_or(Listener::Other(&name), |tcp| Listener::Tcp(*tcp));
     let sent =
         |name: &HeaderName| downstream.response_written().map_or(&b""[..], |h| field(&h.headers, name));
-    log.write(&AccessRecord {
-        listener,
-        method: request.method.as_str().as_bytes(),
-        uri: request.raw_path(),
-        protocol: protocol(request.version),
-        status,
-        bytes_sent,
-        bytes_received,
-        duration,
-        upstream_duration,
-        upstream: upstream.as_ref().map_or("", |upstream| &upstream.name),
-        cache_status: sent(&CACHE_STATUS),
-        encoding: sent(&CONTENT_ENCODING),
-        referer: field(&request.headers, &REFERER),
-        user_agent: field(&request.headers, &USER_AGENT),
-        ..line(ctx)
+    with_listener(downstream.server_addr(), |listener| {
+        log.write(&AccessRecord {
+            listener,
+            method: request.method.as_str().as_bytes(),
+            uri: request.raw_path(),
+            protocol: protocol(request.version),
+            status,
+            bytes_sent,
+            bytes_received,
+            duration,
+            upstream_duration,
+            upstream: upstream.as_ref().map_or("", |upstream| &upstream.name),
+            cache_status: sent(&CACHE_STATUS),
+            encoding: sent(&CONTENT_ENCODING),
+            referer: field(&request.headers, &REFERER),
+            user_agent: field(&request.headers, &USER_AGENT),
+            ..line(ctx)
+        });
     });
+}
+
+/// Hands on where the client's connection came in, which `local` says.
+fn with_listener(local: Option<&SocketAddr>, write: impl FnOnce(Listener<'_>)) {
+    match local.map(|local| (local, local.as_inet())) {
+        Some((_, Some(tcp))) => write(Listener::Tcp(*tcp)),
+        Some((unix, None)) => write(Listener::Other(&unix.to_string())),
+        None => write(Listener::Other("")),
+    }
 }
 
 fn field<'h>(headers: &'h HeaderMap, name: &HeaderName) -> &'h [u8] {

@@ -193,12 +193,11 @@ pub(crate) fn log_lines(stdout: &str) -> Vec<Shown> {
 }
 
 fn log_line(line: &Value) -> Shown {
-    const DIFFER: [&str; 6] = ["time", "request_id", "duration", "upstream_duration", "ttfb", "server"];
+    const DIFFER: [&str; 7] =
+        ["time", "request_id", "listener", "duration", "upstream_duration", "ttfb", "server"];
     let mut shown = Shown::default();
     for (name, value) in line.as_object().into_iter().flatten() {
         match value {
-            // Left out when the client's connection has ended before the line is written, which is chance.
-            _ if name == "listener" => {}
             _ if DIFFER.iter().any(|other| name.starts_with(other)) => {
                 shown.push(format!("{name}: {}", value.is_null()))
             }
