@@ -159,6 +159,7 @@ fn tiers(zone: &Zone) -> Vec<StoreSample> {
         ],
         fills_in_flight: stats.fills_in_flight,
         fill_bytes: stats.fill_bytes,
+        pinned_bytes: stats.pinned_bytes,
         fills: stats.fills_started,
         fills_failed: stats.fills_failed,
         purges: vec![("hard", stats.purged_objects), ("soft", stats.expired_objects)],

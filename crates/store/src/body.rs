@@ -33,6 +33,12 @@ impl Body {
         (self.pieces.len() as u64).saturating_mul(PIECE_OVERHEAD).saturating_add(self.len)
     }
 
+    /// The same bytes for somebody who accounts for them himself.
+    pub(crate) fn share(&self) -> Self {
+        let share = |piece: &Piece| Piece { start: piece.start, bytes: piece.bytes.clone() };
+        Self { pieces: self.pieces.iter().map(share).collect(), len: self.len }
+    }
+
     /// A body of zeros that takes no memory.
     #[cfg(feature = "simulation")]
     pub(crate) fn zeros(len: u64) -> Self {

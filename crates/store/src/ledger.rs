@@ -12,6 +12,7 @@ pub(crate) struct Ledger {
     fill_capacity: u64,
     used: AtomicU64,
     filling: AtomicU64,
+    pinned: AtomicU64,
 }
 
 /// Adds `bytes` unless the sum would pass `limit`.
@@ -26,6 +27,7 @@ impl Ledger {
             fill_capacity: fill_capacity.min(capacity),
             used: AtomicU64::new(0),
             filling: AtomicU64::new(0),
+            pinned: AtomicU64::new(0),
         }
     }
 
@@ -49,9 +51,25 @@ impl Ledger {
         self.used.fetch_sub(bytes, Relaxed);
     }
 
-    /// Whether `bytes` fit beside the fills once every object is evicted.
+    /// Whether `bytes` fit beside the fills, and beside what is read though it is stored no more, once every object is evicted.
     pub(crate) fn fits_beside_fills(&self, bytes: u64) -> bool {
-        self.filling().saturating_add(bytes) <= self.capacity
+        self.filling().saturating_add(self.pinned()).saturating_add(bytes) <= self.capacity
+    }
+
+    /// `bytes` that were taken are of an object that is stored no more and still read.
+    pub(crate) fn pin(&self, bytes: u64) {
+        self.pinned.fetch_add(bytes, Relaxed);
+    }
+
+    /// Gives `bytes` back of which nothing is read any more.
+    pub(crate) fn unpin(&self, bytes: u64) {
+        self.pinned.fetch_sub(bytes, Relaxed);
+        self.give_back(bytes);
+    }
+
+    /// Bytes of objects that are stored no more and still read.
+    pub(crate) fn pinned(&self) -> u64 {
+        self.pinned.load(Relaxed)
     }
 
     /// Bytes earmarked for fills.
@@ -91,5 +109,16 @@ mod tests {
         assert!(ledger.fits_beside_fills(40) && !ledger.fits_beside_fills(41));
         ledger.unmark(60);
         assert_eq!(ledger.filling(), 0);
+    }
+
+    #[test]
+    fn what_is_read_takes_room_until_it_is_read_no_more() {
+        let ledger = Ledger::new(100, 60);
+        assert!(ledger.take(70));
+        ledger.pin(70);
+        assert!(!ledger.take(31) && !ledger.fits_beside_fills(31) && ledger.fits_beside_fills(30));
+        ledger.unpin(70);
+        assert!(ledger.fits_beside_fills(100) && ledger.take(100));
+        assert_eq!(ledger.pinned(), 0);
     }
 }

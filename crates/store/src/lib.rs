@@ -50,6 +50,7 @@ mod ledger;
 mod memory;
 mod miss;
 mod object_key;
+mod pinned;
 mod purged;
 mod purges;
 mod queues;

@@ -108,6 +108,8 @@ pub struct Stats {
     pub capacity_bytes: u64,
     /// Bytes charged for fills, contained in `bytes`.
     pub fill_bytes: u64,
+    /// Bytes charged for objects that are stored no more and still read, contained in `bytes`.
+    pub pinned_bytes: u64,
     /// Objects in the small queue (newcomers).
     pub small_objects: u64,
     /// Bytes in the small queue.

@@ -1,7 +1,7 @@
 //! The way into the store: begin, grow, finish or fail.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 
 use pingora_cache::storage::MissHandler;
 use pingora_cache::{CacheKey, CacheMeta};
@@ -127,11 +127,11 @@ impl MemoryStore {
 
     /// Charges `bytes` more for a fill; false when there is no room for them.
     pub(crate) fn charge_fill(&self, bytes: u64) -> bool {
-        // What is earmarked always fits once all objects are gone: the bound on it is below the capacity.
         if !self.ledger.earmark(bytes) {
             return false;
         }
-        if self.take(bytes) {
+        // What is earmarked fits once all objects are gone, unless too much is read that is stored no more.
+        if self.fits(0) && self.take(bytes) {
             return true;
         }
         self.ledger.unmark(bytes);
@@ -202,12 +202,15 @@ impl MemoryStore {
         let shard = self.shard(fill.family);
         // Dropped behind the lock, which it takes.
         let unlinked: Option<Until>;
+        // Readers have it whether it is stored or not.
+        let mut read = Weak::new();
         let kept = {
             let mut state = shard.lock();
             state.fills.remove(&fill.id);
             match sealed {
                 Sealed::Memory(body) => {
                     unlinked = None;
+                    read = Arc::downgrade(&body);
                     let kept = self.store_object(shard, &mut state, fill, body, held);
                     self.hide_fill(fill);
                     kept
@@ -226,7 +229,11 @@ impl MemoryStore {
         };
         drop(unlinked);
         self.ledger.unmark(held);
-        self.ledger.give_back(held.saturating_sub(kept));
+        if kept == 0 {
+            self.pinned.let_go(&self.ledger, read, held);
+        } else {
+            self.ledger.give_back(held.saturating_sub(kept));
+        }
         self.fills.fetch_sub(1, Relaxed);
         kept
     }
@@ -302,7 +309,7 @@ impl MemoryStore {
     ) -> Option<Arc<Object>> {
         let variant = names.key != names.family;
         let weight = Object::weigh(&head, &body, variant);
-        if !(self.ledger.fits_beside_fills(weight) && self.take(weight)) {
+        if !(self.fits(weight) && self.take(weight)) {
             return None;
         }
         let shard = self.shard(names.family);
@@ -349,7 +356,8 @@ impl MemoryStore {
         let provenance = head.provenance();
         if let Some(disk) = self.disk_of(fill.family) {
             // Under the lock, so that the disk gets them in the order in which they count.
-            let (head, body) = (Arc::clone(&head), Arc::clone(&body));
+            // The disk accounts for what waits to be written, and is no reader.
+            let (head, body) = (Arc::clone(&head), Arc::new(body.share()));
             disk.put(Put { names, seq: fill.id, epoch: fill.epoch, head, body });
         }
         let (id, epoch) = (fill.id, fill.epoch);
@@ -358,7 +366,7 @@ impl MemoryStore {
         if let Some(before) = before {
             state.queues.reweigh(&entry, before.weight, weight);
             shard.unloaded(before.weight);
-            self.ledger.give_back(before.weight);
+            self.let_go(before);
         } else {
             state.queues.insert(&entry, weight);
         }

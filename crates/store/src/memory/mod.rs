@@ -19,10 +19,11 @@ use seawall_config::{Diagnostics, Path, Severity};
 use crate::clock::Clock;
 use crate::disk::{Disk, DiskError};
 use crate::disks::Disks;
-use crate::entry::{Entry, Place};
+use crate::entry::{Entry, Object, Place};
 use crate::fill::Fill;
 use crate::hit::Hit;
 use crate::ledger::Ledger;
+use crate::pinned::Pinned;
 use crate::purges::Purges;
 use crate::settings::StoreSettings;
 use crate::shard::{Shard, State};
@@ -86,12 +87,16 @@ pub(crate) fn whole_of(key: &CacheKey) -> Option<(CacheKey, HashBinary)> {
     Some((whole, variance))
 }
 
+/// How many objects that are stored no more are looked at for each that would have to be evicted.
+const REAPED: usize = 16;
+
 /// The memory tier: a [`Storage`](pingora_cache::storage::Storage) within one byte bound.
 #[derive(Debug)]
 pub struct MemoryStore {
     table: papaya::HashMap<u128, Arc<Entry>, ahash::RandomState>,
     shards: Box<[Shard]>,
     ledger: Ledger,
+    pinned: Pinned,
     counters: Counters,
     clock: Arc<Clock>,
     purges: Arc<Purges>,
@@ -147,6 +152,7 @@ impl MemoryStore {
             table: papaya::HashMap::with_hasher(ahash::RandomState::new()),
             shards: (0..shards).map(|_| Shard::new(memory / shards as u64)).collect(),
             ledger: Ledger::new(memory, settings.fill_bytes()),
+            pinned: Pinned::default(),
             counters: Counters::default(),
             // Numbers of fills outlive the process on disk. Counted from the time of the start they are larger
             // than all before, unless there were more than a million fills a second.
@@ -316,11 +322,27 @@ impl MemoryStore {
     /// would be emptied for what does not fit anyway.
     fn take(&self, bytes: u64) -> bool {
         while !self.ledger.take(bytes) {
-            if !self.evict() {
+            let came_free = self.pinned.reap(&self.ledger, REAPED)
+                || self.evict()
+                || self.pinned.reap(&self.ledger, usize::MAX);
+            if !came_free {
                 return false;
             }
         }
         true
+    }
+
+    /// Whether `bytes` fit beside what cannot be evicted.
+    fn fits(&self, bytes: u64) -> bool {
+        let fits = || self.ledger.fits_beside_fills(bytes);
+        fits() || (self.pinned.reap(&self.ledger, usize::MAX) && fits())
+    }
+
+    /// `object` is stored no more.
+    fn let_go(&self, object: Arc<Object>) {
+        let (body, weight) = (Arc::downgrade(&object.body), object.weight);
+        drop(object);
+        self.pinned.let_go(&self.ledger, body, weight);
     }
 
     /// Evicts one object; false when there is none.
@@ -352,9 +374,12 @@ impl MemoryStore {
 
     /// Empties an entry that is in no queue any more, and hands out the bytes that came free.
     fn clear_entry(&self, shard: &Shard, state: &mut State, entry: &Entry) -> u64 {
-        let freed = entry.swap_object(None).map_or(0, |object| object.weight);
+        let object = entry.swap_object(None);
+        let freed = object.as_ref().map_or(0, |object| object.weight);
         shard.unloaded(freed);
-        self.ledger.give_back(freed);
+        if let Some(object) = object {
+            self.let_go(object);
+        }
         if entry.is_variant() {
             state.leave_family(entry.family, entry.key);
         }
@@ -365,7 +390,9 @@ impl MemoryStore {
     /// The state at this moment.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        self.pinned.reap(&self.ledger, usize::MAX);
         let mut stats = Stats {
+            pinned_bytes: self.ledger.pinned(),
             bytes: self.ledger.used(),
             capacity_bytes: self.ledger.capacity(),
             fill_bytes: self.ledger.filling(),

@@ -155,7 +155,7 @@ impl MemoryStore {
             }
             let weight = Object::weigh(&head, &object.body, names.key != names.family);
             let more = weight.saturating_sub(object.weight);
-            if more > 0 && !(self.ledger.fits_beside_fills(more) && self.take(more)) {
+            if more > 0 && !(self.fits(more) && self.take(more)) {
                 return Ok(false);
             }
             match self.replace_head(names, &object, head.clone(), epoch, weight) {

@@ -105,6 +105,8 @@ pub struct StoreSample {
     pub fills_in_flight: u64,
     /// Bytes that running fills use, contained in `bytes`.
     pub fill_bytes: u64,
+    /// Bytes of objects that are stored no more and still read, contained in `bytes`.
+    pub pinned_bytes: u64,
     /// Fills begun.
     pub fills: u64,
     /// Fills that ended without an object.

@@ -128,7 +128,7 @@ static RESOLVED_AT: Spec<2> = Spec::gauge(
 
 const TIER: [&str; 2] = ["zone", "tier"];
 
-static TIERS: [Column<StoreSample, 2>; 15] = [
+static TIERS: [Column<StoreSample, 2>; 16] = [
     Column::new(Spec::gauge("seawall_cache_objects", "Objects stored.", TIER), |tier| tier.objects.real()),
     Column::new(Spec::gauge("seawall_cache_bytes", "Bytes used, bookkeeping included.", TIER), |tier| {
         tier.bytes.real()
@@ -181,6 +181,14 @@ static TIERS: [Column<StoreSample, 2>; 15] = [
             TIER,
         ),
         |tier| tier.fill_bytes.real(),
+    ),
+    Column::new(
+        Spec::gauge(
+            "seawall_cache_pinned_bytes",
+            "Bytes of objects that are stored no more and still read, part of the bytes used.",
+            TIER,
+        ),
+        |tier| tier.pinned_bytes.real(),
     ),
     Column::new(
         Spec::gauge(

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use pingora_cache::HitHandler;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -18,6 +19,98 @@ async fn the_bound_holds_while_far_more_is_stored() {
     assert_eq!(stats.objects + stats.evicted_small + stats.evicted_main, 2000);
     assert!(stats.ghosts <= stats.objects.max(128));
     assert_eq!(store.table.len() as u64, stats.objects, "the table forgets what was evicted");
+    assert_consistent(store);
+}
+
+/// Clients that each read one piece of an object of their own, and stall.
+async fn stalled(store: &'static MemoryStore, objects: std::ops::Range<usize>) -> Vec<HitHandler> {
+    let mut readers = Vec::new();
+    for name in objects.map(|n| format!("/stalled/{n}")) {
+        put(store, &key(&name), &vec![7; OBJECT]).await;
+        let (_, mut hit) = find(store, &key(&name)).await.unwrap();
+        assert!(hit.read_body().await.unwrap().is_some());
+        readers.push(hit);
+    }
+    readers
+}
+
+const OBJECT: usize = 200_000;
+
+/// Whether a response could be stored.
+async fn stores(store: &'static MemoryStore, name: &str) -> bool {
+    let meta = meta(Some(OBJECT));
+    let Ok(mut miss) = testing::begin(store, &key(name), &meta).await else { return false };
+    write(&mut miss, &vec![8; OBJECT]).await;
+    miss.finish().await.unwrap();
+    find(store, &key(name)).await.is_some()
+}
+
+#[tokio::test]
+async fn what_stalled_clients_read_stays_charged_when_it_is_evicted() {
+    let store = store_of(ByteSize::mib(4));
+    let readers = stalled(store, 0..10).await;
+    assert_eq!(store.stats().pinned_bytes, 0, "all of it is stored");
+    for n in 0..100 {
+        assert!(stores(store, &format!("/{n}")).await, "{n}");
+        assert_consistent(store);
+    }
+    let stats = store.stats();
+    assert!(stats.pinned_bytes >= 10 * OBJECT as u64, "{stats:?}");
+    let room = stats.capacity_bytes - stats.pinned_bytes;
+    assert!(stats.small_bytes + stats.main_bytes <= room, "the others share the rest: {stats:?}");
+    drop(readers);
+    assert_eq!(store.stats().pinned_bytes, 0);
+    assert_consistent(store);
+    for n in 0..100 {
+        assert!(stores(store, &format!("/again/{n}")).await, "{n}");
+    }
+    let stats = store.stats();
+    assert!(stats.bytes > stats.capacity_bytes * 9 / 10, "all of the room is used again: {stats:?}");
+}
+
+#[tokio::test]
+async fn once_stalled_clients_have_all_the_memory_nothing_more_is_stored_and_nothing_evicted_in_vain() {
+    let store = store_of(ByteSize::mib(4));
+    let mut readers = stalled(store, 0..20).await;
+    // Everything is read by somebody, and goes.
+    store.clear();
+    assert_consistent(store);
+    put(store, &key("/small"), b"small").await;
+    let before = store.stats();
+    assert!(before.pinned_bytes >= 20 * OBJECT as u64, "{before:?}");
+    assert!(!stores(store, "/large").await && !stores(store, "/another").await);
+    let after = store.stats();
+    assert!(find(store, &key("/small")).await.is_some(), "it was not evicted for what does not fit");
+    assert!(after.bytes <= after.capacity_bytes && after.pinned_bytes == before.pinned_bytes, "{after:?}");
+    readers.truncate(10);
+    assert!(stores(store, "/large").await);
+    for mut reader in readers {
+        let rest = read_all(&mut reader).await.unwrap();
+        assert!(
+            rest.len() == OBJECT - (64 << 10) && rest.iter().all(|byte| *byte == 7),
+            "they get all of it"
+        );
+    }
+    assert_eq!(store.stats().pinned_bytes, 0);
+    assert_consistent(store);
+}
+
+#[tokio::test]
+async fn an_object_that_was_refreshed_while_it_was_read_is_charged_until_the_last_reader_is_done() {
+    let store = store_of(ByteSize::mib(4));
+    put(store, &key("/"), &vec![7; OBJECT]).await;
+    let (before, one) = find(store, &key("/")).await.unwrap();
+    let fresh = SystemTime::now() + Duration::from_secs(500);
+    let new = CacheMeta::new(fresh, before.created(), 0, 0, before.response_header_copy());
+    assert!(refresh(store, &key("/"), &new).await);
+    let (_, other) = find(store, &key("/")).await.unwrap();
+    store.clear();
+    let pinned = store.stats().pinned_bytes;
+    assert!((OBJECT as u64..2 * OBJECT as u64).contains(&pinned), "once: {pinned}");
+    drop(other);
+    assert_eq!(store.stats().pinned_bytes, pinned, "the first one has the old head and the same body");
+    drop(one);
+    assert_eq!(store.stats().pinned_bytes, 0);
     assert_consistent(store);
 }
 

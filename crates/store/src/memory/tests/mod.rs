@@ -69,7 +69,7 @@ fn assert_consistent(store: &MemoryStore) {
     assert!(stats.bytes <= stats.capacity_bytes, "{stats:?}");
     let loads: u64 = store.shards.iter().map(super::Shard::load).sum();
     assert_eq!(stats.small_bytes + stats.main_bytes, loads, "{stats:?}");
-    assert_eq!(stats.bytes, loads + stats.fill_bytes, "{stats:?}");
+    assert_eq!(stats.bytes, loads + stats.fill_bytes + stats.pinned_bytes, "{stats:?}");
     let table = store.table.pin();
     let weights = table.values().filter_map(|entry| entry.object()).map(|object| object.weight);
     assert_eq!(weights.sum::<u64>(), loads);

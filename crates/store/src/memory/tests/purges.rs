@@ -10,6 +10,8 @@ async fn a_purge_removes() {
     assert_eq!(purge(store, &key).await, PurgeOutcome::Purged(None));
     assert!(find(store, &key).await.is_none());
     assert_eq!(read_all(&mut reader).await.unwrap(), b"x", "who was reading reads on");
+    assert_eq!(store.stats().bytes, store.stats().pinned_bytes, "it takes room as long as somebody has it");
+    drop(reader);
     assert_eq!(store.stats().bytes, 0);
     put(store, &key, b"y").await;
     assert_eq!(body_of(store, &key).await.unwrap(), b"y", "a later fill is stored");
@@ -30,6 +32,7 @@ async fn a_purge_keeps_a_running_fill_out() {
     assert_eq!(read_all(&mut own).await.unwrap(), b"older", "its own client gets it");
     assert_eq!(read_all(&mut again).await.unwrap(), b"older");
     assert!(find(store, &key).await.is_none());
+    drop((own, again));
     let stats = store.stats();
     assert_eq!((stats.fills_purged, stats.bytes), (1, 0));
 }
