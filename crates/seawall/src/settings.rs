@@ -189,8 +189,8 @@ pub(crate) struct CacheSettings {
     /// Paths whose `No-Vary-Search` is remembered, so that requests which differ only in what it names share a response.
     /// Beyond this number the path learned first is forgotten.
     pub(crate) no_vary_search_paths: usize,
-    /// Answer fresh responses from memory before the machinery begins that the other requests need. It changes nothing but
-    /// the CPU that a hit takes.
+    /// Answer fresh responses from memory, and short ones from disk, before the machinery begins that the other requests
+    /// need. It changes nothing but the CPU that a hit takes.
     pub(crate) fast_path: bool,
     /// Parts of the cache with limits of their own, for routes that must not make room for others. The limits above are
     /// those of the zone `default`. At most 64.
