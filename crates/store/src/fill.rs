@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed, O
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
@@ -73,6 +73,9 @@ pub(crate) const SPILL_WINDOW: u64 = 256 << 10;
 /// not take a reference keeps a whole network buffer, or the window, in memory.
 const CROWD: usize = 16;
 const PIECE: u64 = 16 << 10;
+
+/// The most that a reader gets at a time, in bytes: what Pingora brings in the time of one read, four buffers of the network.
+const JOINED: u64 = 256 << 10;
 
 /// A reader who is so many bytes behind the writer has something to do meanwhile.
 const AHEAD: u64 = 256 << 10;
@@ -410,9 +413,10 @@ fn drop_written(window: &mut VecDeque<(u64, Bytes)>, bytes: &mut u64, written: u
     }
 }
 
-/// All of the window from `at` to `limit` in one buffer. The writer brings several chunks in the time of one
-/// read; a reader who took them one by one would fall behind for no reason.
+/// The window from `at` to `limit` in one buffer, but no more than [`JOINED`] bytes of several chunks. The writer brings
+/// some chunks in the time of one read; a reader who took them one by one would fall behind for no reason.
 fn gather(window: &VecDeque<(u64, Bytes)>, at: u64, limit: u64) -> Option<Bytes> {
+    let limit = limit.min(at.saturating_add(JOINED));
     let mut parts = window.iter().filter_map(|(start, chunk)| {
         let from = usize::try_from(at.saturating_sub(*start)).unwrap_or(usize::MAX).min(chunk.len());
         let to = usize::try_from(limit.saturating_sub(*start)).unwrap_or(usize::MAX).min(chunk.len());
@@ -420,11 +424,6 @@ fn gather(window: &VecDeque<(u64, Bytes)>, at: u64, limit: u64) -> Option<Bytes>
     });
     let first = parts.next()?;
     let Some(second) = parts.next() else { return Some(first) };
-    let mut joined = BytesMut::with_capacity(first.len().saturating_add(second.len()));
-    joined.extend_from_slice(&first);
-    joined.extend_from_slice(&second);
-    for part in parts {
-        joined.extend_from_slice(&part);
-    }
-    Some(joined.freeze())
+    let parts: Vec<Bytes> = [first, second].into_iter().chain(parts).collect();
+    Some(parts.concat().into())
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::oneshot;
 
 use super::Disk;
+use super::batch::Batch;
 use super::find::place;
 use super::front::{Parts, read_front};
 use super::index::{Found, Kind, MAX_SEGMENT, Place as At};
@@ -47,7 +48,7 @@ pub(super) struct Active {
     end: u64,
     table_end: u64,
     /// Records to be written next.
-    buffer: Vec<u8>,
+    batch: Batch,
     pending: Vec<Pending>,
 }
 
@@ -61,7 +62,7 @@ impl Writer {
         reads: u8,
         then: Then,
     ) -> io::Result<()> {
-        self.append_with(class, header, parts, |out| out.extend_from_slice(parts.body), reads, then)
+        self.append_with(class, header, parts, |batch| batch.extend(parts.body), reads, then)
     }
 
     /// The same, with the body that `body` appends to the batch.
@@ -70,7 +71,7 @@ impl Writer {
         class: Class,
         header: &Header,
         parts: &Parts<'_>,
-        body: impl FnOnce(&mut Vec<u8>),
+        body: impl FnOnce(&mut Batch),
         reads: u8,
         then: Then,
     ) -> io::Result<()> {
@@ -78,20 +79,20 @@ impl Writer {
         let spare =
             if matches!(then, Then::Replace { done: None, .. }) { 0 } else { self.disk.config.segment };
         let active = self.room(class, len, spare)?;
-        let offset = active.end.saturating_add(active.buffer.len() as u64);
-        let begin = active.buffer.len();
-        active.buffer.reserve(usize::try_from(len).unwrap_or(0));
-        active.buffer.extend_from_slice(&header.encode());
-        active.buffer.extend_from_slice(parts.meta);
-        active.buffer.extend_from_slice(parts.tags);
-        body(&mut active.buffer);
-        active.buffer.extend_from_slice(&header.footer());
+        let batch = &mut active.batch;
+        let begin = batch.len();
+        let offset = active.end.saturating_add(begin as u64);
+        batch.extend(&header.encode());
+        batch.extend(parts.meta);
+        batch.extend(parts.tags);
+        body(batch);
+        batch.extend(&header.footer());
         let whole = begin.saturating_add(usize::try_from(len).unwrap_or(usize::MAX));
-        debug_assert!(whole - active.buffer.len() < UNIT as usize);
-        active.buffer.resize(whole, 0);
+        debug_assert!(whole - batch.len() < UNIT as usize);
+        batch.pad(whole);
         let entry = Entry::of(header, offset);
         active.pending.push(Pending { entry, reads, then });
-        if active.buffer.len() >= BATCH {
+        if active.batch.len() >= BATCH {
             self.flush_class(class);
         }
         Ok(())
@@ -109,7 +110,7 @@ impl Writer {
         let slot = class as usize;
         let full = self.active[slot]
             .as_ref()
-            .is_some_and(|a| a.end.saturating_add(a.buffer.len() as u64).saturating_add(len) > size);
+            .is_some_and(|a| a.end.saturating_add(a.batch.len() as u64).saturating_add(len) > size);
         if full {
             self.seal(class);
         }
@@ -153,7 +154,7 @@ impl Writer {
         })?;
         let segment = Segment::fresh(&disk, id, (number, class), file, size);
         disk.segments.add(Arc::clone(&segment));
-        Ok(Active { segment, table, end: 0, table_end: 0, buffer: Vec::new(), pending: Vec::new() })
+        Ok(Active { segment, table, end: 0, table_end: 0, batch: Batch::default(), pending: Vec::new() })
     }
 
     /// Writes both batches.
@@ -170,7 +171,7 @@ impl Writer {
         }
         let pending = std::mem::take(&mut active.pending);
         let written = Self::write(&self.disk, active, &pending);
-        active.buffer.clear();
+        active.batch.clear();
         let segment = Arc::clone(&active.segment);
         match written {
             Ok(()) => {
@@ -195,9 +196,9 @@ impl Writer {
     }
 
     fn write(disk: &Disk, active: &mut Active, pending: &[Pending]) -> io::Result<()> {
-        write_all(&*active.segment.file, &active.buffer, active.end)?;
+        active.batch.write(&*active.segment.file, active.end)?;
         count(&disk.counters.writes);
-        active.end = active.end.saturating_add(active.buffer.len() as u64);
+        active.end = active.end.saturating_add(active.batch.len() as u64);
         let lines: Vec<u8> = pending.iter().flat_map(|one| Line::Record(one.entry).encode()).collect();
         write_all(&*active.table, &lines, active.table_end)?;
         let more = lines.len() as u64;

@@ -9,9 +9,9 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use bytes::Bytes;
 
+use super::batch::Batch;
 use super::finishing::Unfinished;
-use super::io::write_all;
-use super::record::{CHUNK, chunk_crc, stored_len};
+use super::record::{CHUNK, stored_len};
 use super::spill::{Finish, GRANT, Spill, SpillError};
 use super::stats::count;
 use super::writer::Job;
@@ -155,8 +155,9 @@ impl Spill {
         if bytes == 0 {
             return Ok(Step::Done);
         }
-        write_all(&**file, &framed(self.seq, taken / CHUNK, &pieces, bytes), stored_len(taken))
-            .map_err(failed)?;
+        let mut batch = Batch::default();
+        batch.push_body(self.seq, taken / CHUNK, pieces);
+        batch.write(&**file, stored_len(taken)).map_err(failed)?;
         count(&self.disk.counters.writes);
         self.written.store(taken.saturating_add(bytes), SeqCst);
         let mut backlog = self.backlog.lock();
@@ -236,31 +237,6 @@ impl Backlog {
     }
 }
 
-/// `pieces` as they lie on the disk: chunks from number `index` on, each with its CRC.
-fn framed(seq: u64, mut index: u64, pieces: &[Bytes], bytes: u64) -> Vec<u8> {
-    let mut stored = Vec::with_capacity(usize::try_from(stored_len(bytes)).unwrap_or(0));
-    let mut begin = 0;
-    for piece in pieces {
-        let mut piece = &piece[..];
-        while !piece.is_empty() {
-            let room = CHUNK as usize - (stored.len() - begin);
-            let (now, later) = piece.split_at(room.min(piece.len()));
-            stored.extend_from_slice(now);
-            piece = later;
-            if stored.len() - begin == CHUNK as usize {
-                let crc = chunk_crc(seq, index, &stored[begin..]);
-                stored.extend_from_slice(&crc.to_le_bytes());
-                (index, begin) = (index.saturating_add(1), stored.len());
-            }
-        }
-    }
-    if stored.len() > begin {
-        let crc = chunk_crc(seq, index, &stored[begin..]);
-        stored.extend_from_slice(&crc.to_le_bytes());
-    }
-    stored
-}
-
 /// Who has asked for room.
 #[derive(Debug)]
 pub(super) struct Asker(Option<Arc<Spill>>);
@@ -286,20 +262,6 @@ impl Drop for Asker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::record::push_chunk;
-
-    #[test]
-    fn pieces_of_any_size_make_the_same_chunks() {
-        let body: Vec<u8> = (0..200_000u32).map(|n| n.to_le_bytes()[0] ^ n.to_le_bytes()[1]).collect();
-        let mut wanted = Vec::new();
-        for (index, chunk) in (3..).zip(body.chunks(CHUNK as usize)) {
-            push_chunk(&mut wanted, 9, index, chunk);
-        }
-        for size in [1, 1000, 65_535, 65_536, 65_537, 200_000] {
-            let pieces: Vec<Bytes> = body.chunks(size).map(Bytes::copy_from_slice).collect();
-            assert!(framed(9, 3, &pieces, body.len() as u64) == wanted, "{size}");
-        }
-    }
 
     #[test]
     fn whole_chunks_are_taken_and_the_rest_at_the_end() {

@@ -7,7 +7,7 @@ pub(crate) mod sparse;
 
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +40,10 @@ pub(crate) trait Handle: Debug + Send + Sync {
     fn read_ahead(&self, _ahead: bool) {}
     /// Writes at `offset`; fewer bytes than given is no error.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Writes at `offset` what is in `buffers`, one after the other; fewer bytes than given is no error.
+    fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        buffers.iter().find(|buffer| !buffer.is_empty()).map_or(Ok(0), |buffer| self.write_at(buffer, offset))
+    }
     /// Reserves the blocks of the first `len` bytes, so that writing them cannot run out of space.
     fn allocate(&self, len: u64) -> io::Result<()>;
     /// Makes the file `len` bytes long.
@@ -111,6 +115,31 @@ pub(crate) fn write_all(file: &dyn Handle, mut bytes: &[u8], mut offset: u64) ->
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
                 bytes = &bytes[written..];
+                offset = offset.saturating_add(written as u64);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The most buffers of one call (`IOV_MAX` of Linux).
+const MAX_BUFFERS: usize = 1024;
+
+/// Writes all of what is in `buffers`, one after the other.
+pub(crate) fn write_all_vectored(
+    file: &dyn Handle,
+    mut buffers: &mut [IoSlice<'_>],
+    mut offset: u64,
+) -> io::Result<()> {
+    // Drops those that are empty.
+    IoSlice::advance_slices(&mut buffers, 0);
+    while !buffers.is_empty() {
+        match file.write_vectored_at(&buffers[..buffers.len().min(MAX_BUFFERS)], offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                IoSlice::advance_slices(&mut buffers, written);
                 offset = offset.saturating_add(written as u64);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -204,6 +233,10 @@ impl Handle for File {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         FileExt::write_at(self, bytes, offset)
+    }
+
+    fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwritev(self, buffers, offset)?)
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {

@@ -15,6 +15,7 @@
 mod anew;
 mod append;
 mod backlog;
+mod batch;
 pub(crate) mod bodies;
 pub(crate) mod chunks;
 mod find;

@@ -15,11 +15,12 @@ use tokio::sync::oneshot;
 use super::Disk;
 use super::append::{Active, Then};
 use super::backlog::Asker;
+use super::batch::Batch;
 use super::bodies::BodyFile;
 use super::front::{Parts, header, read_body, read_front};
 use super::index::Found;
 use super::put::{Link, Put, Until};
-use super::record::{CHUNK, MAX_META, Place, chunk_crc, stored_len};
+use super::record::{MAX_META, Place, stored_len};
 use super::segment::Class;
 use super::stats::{add, count};
 use crate::codec::{decode_meta, encode_meta};
@@ -184,25 +185,19 @@ impl Writer {
     fn put(&mut self, put: &Put) -> io::Result<()> {
         let (meta, tags) = self.encode(&put.head)?;
         let len = put.body.len();
-        // Straight into the batch, whose memory is there already: fresh memory costs more than what is done with it.
-        let chunks = |out: &mut Vec<u8>| {
-            for index in 0..len.div_ceil(CHUNK) {
-                let (mut at, end) = (index * CHUNK, ((index + 1) * CHUNK).min(len));
-                let begin = out.len();
-                while let Some(bytes) = put.body.read(at, end) {
-                    at = at.saturating_add(bytes.len() as u64);
-                    out.extend_from_slice(&bytes);
-                }
-                let crc = chunk_crc(put.seq, index, &out[begin..]);
-                out.extend_from_slice(&crc.to_le_bytes());
-            }
-        };
+        let mut at = 0;
+        let pieces = std::iter::from_fn(|| {
+            let piece = put.body.read(at, len)?;
+            at = at.saturating_add(piece.len() as u64);
+            Some(piece)
+        });
+        let body = |batch: &mut Batch| batch.push_body(put.seq, 0, pieces);
         let tag_bytes: Vec<u8> = tags.iter().flat_map(|tag| tag.to_le_bytes()).collect();
         let parts = Parts { meta: &meta, tags: &tag_bytes, body: &[] };
         let header = header(put.names, put.seq, put.epoch, &parts, len, Place::Here);
         let class = self.class_of(put.names.key);
         add(&self.disk.counters.written_bytes, header.record_len());
-        self.append_with(class, &header, &parts, chunks, 0, Then::Put { tags, until: None })
+        self.append_with(class, &header, &parts, body, 0, Then::Put { tags, until: None })
     }
 
     fn link(&mut self, link: &Link, until: Until) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Files that fail when they are told to.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
@@ -230,6 +230,21 @@ impl Handle for FaultyHandle {
             Verdict::Half => bytes.len().div_ceil(2),
         };
         self.file.write_at(&bytes[..len], offset)
+    }
+    fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        self.plan.wait();
+        let all: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        let mut left = match self.plan.grow()? {
+            Verdict::Work => all,
+            Verdict::Half => all.div_ceil(2),
+        };
+        let mut some = Vec::new();
+        for buffer in buffers {
+            let now = buffer.len().min(left);
+            some.push(IoSlice::new(&buffer[..now]));
+            left -= now;
+        }
+        self.file.write_vectored_at(&some, offset)
     }
     fn allocate(&self, len: u64) -> io::Result<()> {
         self.plan.grow()?;
