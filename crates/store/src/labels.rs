@@ -1,10 +1,10 @@
 //! Names by which many responses are purged at once: their host, the paths above them, and the tags that the origin
 //! gave them.
 
+mod known;
+
 use std::sync::Arc;
 use std::time::SystemTime;
-
-use pingora_cache::key::hash_key;
 
 use crate::purges::{Purge, Scope};
 
@@ -21,13 +21,15 @@ pub struct Labels(Arc<[u128]>);
 impl Labels {
     /// The labels of a response for `path` (from its slash to the query) at `host` (without its port) that bears `tags`.
     pub fn new<'t>(host: &str, path: &str, tags: impl Iterator<Item = &'t str>) -> Self {
-        let mut names = vec![Label::Host(host).name()];
+        // The host and the paths above are those of many responses.
+        let mut names = vec![Label::Host(host).known_name()];
         let mut ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at).skip(1).collect();
         ends.push(path.len());
         for end in ends.into_iter().take(MAX_PREFIX_SEGMENTS) {
-            let path = path.get(..end).unwrap_or(path);
-            if path.len() > 1 {
-                names.push(Label::Prefix { host, path }.name());
+            let above = path.get(..end).unwrap_or(path);
+            if above.len() > 1 {
+                let label = Label::Prefix { host, path: above };
+                names.push(if end < path.len() { label.known_name() } else { label.name() });
             }
         }
         names.extend(tags.map(|tag| Label::Tag(tag).name()));
@@ -80,6 +82,16 @@ impl Label<'_> {
     }
 
     fn name(self) -> u128 {
+        if self == Self::Everything { 0 } else { known::hash(&self.text()) }
+    }
+
+    /// The same, for labels that many responses have.
+    fn known_name(self) -> u128 {
+        if self == Self::Everything { 0 } else { known::look_up(self.text()) }
+    }
+
+    /// What is hashed.
+    fn text(self) -> Vec<u8> {
         let mut bytes = vec![self.scope() as u8];
         match self {
             Self::Tag(text) | Self::Host(text) => bytes.extend_from_slice(text.as_bytes()),
@@ -88,9 +100,9 @@ impl Label<'_> {
                 // No host has one, so this tells where the path begins.
                 bytes.extend_from_slice(path.trim_end_matches('/').as_bytes());
             }
-            Self::Everything => return 0,
+            Self::Everything => {}
         }
-        u128::from_le_bytes(hash_key(bytes))
+        bytes
     }
 
     /// The purge of it at `epoch`; with a moment, a soft one.
