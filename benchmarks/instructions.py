@@ -28,6 +28,8 @@ CASES = {
     "hit, 100 KiB": ("/cached/100k", 1000, 0, 0),
     "pass-through, 1 KiB": ("/passed/1k", 1000, 0, 1000),
     "miss, 1 KiB": ("/missed/", 1000, 1000, 1000),
+    "miss, 1 MiB": ("/cached/1m?fill=", 48, 48, 48),
+    "miss to disk, 1 MiB": ("/cached/1m?fill=", 48, 48, 48),
     "hit from disk, 1 KiB": ("/cached/1k?disk=", 1000, 4000, 0),
     "hit from disk, 1 MiB": ("/cached/1m?disk=", 48, 24, 0),
 }
