@@ -8,7 +8,7 @@ choice is best for objects of one size; `BeladySize` also looks at sizes, which 
 With `--tier disk` it is the disk tier, alone and below a memory of a tenth of its size: its index, segments, ghosts and choices
 over files that keep no bodies. Written are bytes for each byte of new content; what is copied within the disk makes it more than 1.
 
-With `--tier choices` it is a disk below a memory of a tenth of its size that takes things only when they are asked for again, or
+With `--tier choices` it is a disk below a memory of a tenth of its size with `admission: second_request`, or one that
 remembers more or less of what it pushed out. Written are bytes for each byte that clients asked for.
 
     python3 benchmarks/hit_ratio.py --simulator target/debug/seawall-simulator
@@ -41,12 +41,11 @@ TRACES = [
 ]
 # What a disk may do otherwise.
 CHOICES = [
-    ("takes all, as it does", []),
-    ("takes what is fetched a second time", ["--admission", "second-fetch"]),
-    ("the same, remembering 4 times as many fetches", ["--admission", "second-fetch", "--window", "4"]),
-    ("takes what is fetched, or asked for in memory, a second time", ["--admission", "second-request"]),
-    ("the same, remembering 4 times as many fetches", ["--admission", "second-request", "--window", "4"]),
-    *((f"takes all, {times} times the ghosts", ["--ghosts", times]) for times in ("0", "0.25", "0.5", "2", "4")),
+    ("`all`, as it does", []),
+    ("`second_request`", ["--admission", "second-request"]),
+    ("the same, remembering a quarter of the first requests", ["--admission", "second-request", "--window", "0.25"]),
+    ("the same, remembering 4 times as many", ["--admission", "second-request", "--window", "4"]),
+    *((f"`all`, {times} times the ghosts", ["--ghosts", times]) for times in ("0", "0.25", "0.5", "2", "4")),
 ]
 OTHERS = ["LRU", "S3FIFO", "Belady", "BeladySize"]
 

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use seawall_config::units::ByteSize;
 use seawall_store::{
-    Admission, Choices, DiskSettings, MemoryStore, Simulation, StoreSettings, Tier, TierSimulation,
+    Choices, DiskAdmission, DiskSettings, MemoryStore, Simulation, StoreSettings, Tier, TierSimulation,
 };
 use trace::{Recipe, Request};
 
@@ -30,10 +30,10 @@ struct Arguments {
     /// Bytes of a segment (`cache.disk.segment`); by default what a disk of the size would take.
     #[arg(long)]
     segment: Option<u64>,
-    /// What the disk takes.
-    #[arg(long, value_enum, default_value = "always")]
+    /// What the disk takes (`cache.disk.admission`).
+    #[arg(long, value_enum, default_value = "all")]
     admission: Admits,
-    /// With an admission: fetches that are remembered, for each key that a real disk remembers of what it pushed out.
+    /// With `--admission second-request`: first requests that are remembered, for each that a real disk remembers.
     #[arg(long, default_value_t = 1.0)]
     window: f64,
     /// Keys of what was pushed out of the disk, for each that a real one remembers.
@@ -65,11 +65,9 @@ enum Tiers {
 /// What a simulated disk takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Admits {
-    /// Everything, as the store does.
-    Always,
-    /// What was fetched before, lately.
-    SecondFetch,
-    /// The same, and what is asked for again while it is in memory.
+    /// Everything.
+    All,
+    /// What is asked for a second time.
     SecondRequest,
 }
 
@@ -159,21 +157,17 @@ fn in_memory(arguments: &Arguments, trace: &[Request], share: f64, memory: u64) 
 fn tiers(arguments: &Arguments, size: u64) -> Result<TierSimulation, String> {
     let mut disk = DiskSettings::new("/simulated", ByteSize(size));
     disk.segment = arguments.segment.map(ByteSize);
+    disk.admission = match arguments.admission {
+        Admits::All => DiskAdmission::All,
+        Admits::SecondRequest => DiskAdmission::SecondRequest,
+    };
     let settings = StoreSettings {
         memory: ByteSize(part(size, arguments.memory_share)?),
         shards: arguments.shards,
         disk: vec![disk].into(),
         ..StoreSettings::default()
     };
-    let choices = Choices {
-        admission: match arguments.admission {
-            Admits::Always => Admission::Always,
-            Admits::SecondFetch => Admission::SecondFetch,
-            Admits::SecondRequest => Admission::SecondRequest,
-        },
-        window: arguments.window,
-        ghosts: arguments.ghosts,
-    };
+    let choices = Choices { window: arguments.window, ghosts: arguments.ghosts };
     TierSimulation::new(&settings, arguments.tier == Tiers::Both, choices).map_err(|error| error.to_string())
 }
 

@@ -5,6 +5,8 @@ use pingora_cache::lock::{CacheKeyLock, CacheKeyLockImpl, CacheLock, LockStatus,
 use seawall_guard::with_current_connection;
 use std::time::Duration;
 
+use crate::predictor::FIRST_REQUEST;
+
 /// Pingora's lock, and a word to the front door about requests that wait: their clients may leave.
 pub struct Collapse {
     inner: Box<CacheKeyLockImpl>,
@@ -25,6 +27,11 @@ impl CacheKeyLock for Collapse {
             with_current_connection(|connection| connection.set_waiting(true));
         }
         locked
+    }
+
+    /// What the disk takes at the second request is stored by the next of those who wait.
+    fn custom_lock_status(&self, reason: &'static str) -> LockStatus {
+        if reason == FIRST_REQUEST { LockStatus::TransientError } else { LockStatus::GiveUp }
     }
 
     fn release(&self, key: &CacheKey, permit: WritePermit, reason: LockStatus) {

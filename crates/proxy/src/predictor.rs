@@ -18,9 +18,12 @@ pub(crate) const OF_ONE_MOMENT: &str = "origin-trouble";
 /// The reason not to store what the store has no room for at the moment.
 pub(crate) const NO_ROOM: &str = "no-room";
 
+/// The reason not to store what the disk takes only when it is asked for again.
+pub(crate) const FIRST_REQUEST: &str = "first-request";
+
 /// What speaks of one request, or of one moment, and not of the key.
 fn is_passing(reason: &'static str) -> bool {
-    reason == OF_ONE_MOMENT || reason == NO_ROOM || speaks_of_the_request(reason)
+    [OF_ONE_MOMENT, NO_ROOM, FIRST_REQUEST].contains(&reason) || speaks_of_the_request(reason)
 }
 
 /// Pingora's predictor, which knows primary keys only, with a name of its own for the parts of a URL: a whole that is
@@ -118,7 +121,7 @@ mod tests {
     #[test]
     fn what_passes_is_not_remembered() {
         let (known, (whole, _)) = (Uncacheable::<1>::new(10), keys());
-        for reason in [OF_ONE_MOMENT, NO_ROOM, "authorization", "request-no-store", "status"] {
+        for reason in [OF_ONE_MOMENT, NO_ROOM, FIRST_REQUEST, "authorization", "request-no-store", "status"] {
             assert_eq!(known.mark_uncacheable(&whole, NoCacheReason::Custom(reason)), None, "{reason}");
             assert!(known.cacheable_prediction(&whole), "{reason}");
         }

@@ -193,6 +193,7 @@ fn disk_tier(disks: &[DiskStats]) -> StoreSample {
             ("queue_full", sum(|disk| disk.counts.dropped_queue)),
             ("slow", sum(|disk| disk.counts.dropped_slow)),
             ("no_room", sum(|disk| disk.counts.dropped_space)),
+            ("first_request", sum(|disk| disk.counts.first_requests)),
         ],
         // Fills on their way in are counted once, in memory, where each begins.
         fills: sum(|disk| disk.counts.inserts),
@@ -215,6 +216,7 @@ fn disk_sample(disk: &DiskStats) -> DiskSample {
         files: disk.files,
         index_bytes: disk.index_bytes,
         purges: disk.purges,
+        remembered_requests: disk.remembered,
         queue: disk.queue,
         queue_bytes: disk.queue_bytes,
         reads_waiting: disk.reads_waiting,

@@ -71,6 +71,8 @@ pub(crate) struct Entry {
     filling: AtomicBool,
     hits: AtomicU8,
     place: AtomicU8,
+    /// The disk waits for the second request for it.
+    on_trial: AtomicBool,
     ticket: AtomicU64,
 }
 
@@ -84,6 +86,7 @@ impl Entry {
             filling: AtomicBool::new(false),
             hits: AtomicU8::new(0),
             place: AtomicU8::new(Place::Nowhere as u8),
+            on_trial: AtomicBool::new(false),
             ticket: AtomicU64::new(0),
         }
     }
@@ -113,12 +116,23 @@ impl Entry {
         self.fill.store(fill);
     }
 
-    /// Notes a hit. Racing hits may count as one; the counter only ranks.
-    pub(crate) fn touch(&self) {
+    /// Notes a hit. Racing hits may count as one; the counter only ranks. Whether the disk has waited for it.
+    pub(crate) fn touch(&self) -> bool {
         let hits = self.hits.load(Relaxed);
-        if hits < MAX_HITS {
-            self.hits.store(hits + 1, Relaxed);
+        if hits >= MAX_HITS {
+            return false;
         }
+        self.hits.store(hits + 1, Relaxed);
+        self.on_trial.load(Relaxed)
+    }
+
+    /// Whether the disk waits for the next request for its object. The caller holds the shard.
+    pub(crate) fn set_trial(&self, on: bool) {
+        self.on_trial.store(on, Relaxed);
+    }
+
+    pub(crate) fn is_on_trial(&self) -> bool {
+        self.on_trial.load(Relaxed)
     }
 
     pub(crate) fn hits(&self) -> u8 {

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::body::{Body, Builder};
 use crate::disk::spill::Spill;
 use crate::head::Head;
+use crate::storage::Names;
 
 /// The most that is copied out of the unfinished piece for one read.
 const COPY: usize = 16 << 10;
@@ -104,6 +105,8 @@ pub(crate) struct Fill {
     pub(crate) head: Arc<Head>,
     /// The length it must have, where the header says one.
     pub(crate) expected: Option<u64>,
+    /// Whether the disk takes it; if not, it is kept in memory alone.
+    pub(crate) to_disk: bool,
     content: RwLock<Content>,
     progress: watch::Sender<Progress>,
     /// Set once a soft purge meets it.
@@ -122,15 +125,23 @@ pub(crate) struct Fill {
 }
 
 impl Fill {
-    pub(crate) fn new(id: u64, key: u128, family: u128, epoch: u64, head: Arc<Head>, window: u64) -> Self {
+    pub(crate) fn new(
+        id: u64,
+        names: Names,
+        epoch: u64,
+        head: Arc<Head>,
+        window: u64,
+        to_disk: bool,
+    ) -> Self {
         let expected = head.content_length();
         Self {
             id,
-            key,
-            family,
+            key: names.key,
+            family: names.family,
             epoch,
             head,
             expected,
+            to_disk,
             content: RwLock::new(Content::Storing(Builder::new(expected))),
             progress: watch::Sender::new(Progress { len: 0, state: State::Running }),
             stale_since: OnceLock::new(),

@@ -83,9 +83,9 @@ pub use memory::{Epoch, MemoryStore, OrWhole, Refusal, StoreError};
 pub use miss::{FILL_ABANDONED, WRONG_LENGTH};
 pub use object_key::{NotObjectKey, ObjectKey};
 pub use ready::Ready;
-pub use settings::{DiskSettings, StoreSettings, machine_memory};
+pub use settings::{DiskAdmission, DiskSettings, StoreSettings, machine_memory};
 #[cfg(feature = "simulation")]
-pub use simulation::{Admission, Choices, Tier, TierSimulation};
+pub use simulation::{Choices, Tier, TierSimulation};
 pub use stats::Stats;
 pub use store::{PURGE_NOT_RECORDED, Peek, Store};
 

@@ -67,10 +67,19 @@ impl Miss {
                 return;
             }
         }
-        if !self.begin_file().await {
+        if self.waits_for_second_request() {
+            self.store.not_taken(&self.fill);
+            self.stop_storing();
+        } else if !self.begin_file().await {
             self.store.no_room_for(&self.fill);
             self.stop_storing();
         }
+    }
+
+    /// Whether there is a disk that does not take it before it is asked for again.
+    fn waits_for_second_request(&self) -> bool {
+        let disk = self.store.disk_of(self.fill.family);
+        disk.is_some_and(|disk| !MemoryStore::disk_takes(disk, &self.fill))
     }
 
     fn stop_storing(&mut self) {
@@ -143,7 +152,8 @@ impl HandleMiss for Miss {
             return Error::e_explain(FILL_ABANDONED, "the response is not stored, and nobody reads it");
         }
         // Of a body whose length is known it is known, too, that it does not outgrow the store.
-        let close = self.fill.expected.is_none() && len > self.store.max_object() / 2;
+        let limit = if self.fill.to_disk { self.store.max_object() } else { self.store.memory_object() };
+        let close = self.fill.expected.is_none() && len > limit / 2;
         if let Some(pause) = self.fill.pace(data.len(), close) {
             tokio::time::sleep(pause).await;
         }

@@ -169,7 +169,7 @@ impl MemoryStore {
     pub(crate) fn count_hit(&self, ready: &Ready) {
         match &ready.from {
             From::Memory { entry, .. } => {
-                entry.touch();
+                self.touch(entry);
                 self.counters().hit();
             }
             From::Disk(read) => {

@@ -7,7 +7,7 @@ use seawall_config::units::ByteSize;
 use seawall_config::{Diagnostics, OneOrMany, Path};
 use serde::{Deserialize, Serialize};
 
-pub use disk::DiskSettings;
+pub use disk::{DiskAdmission, DiskSettings};
 
 /// The smallest memory tier that makes sense: below it the bookkeeping crowds out the content.
 const MIN_MEMORY: ByteSize = ByteSize::mib(1);
@@ -216,7 +216,7 @@ pub fn machine_memory() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DiskSettings, StoreSettings};
+    use super::{DiskAdmission, DiskSettings, StoreSettings};
     use seawall_config::units::{ByteSize, Span};
     use seawall_config::{Diagnostics, Path, Severity};
 
@@ -238,6 +238,8 @@ mod tests {
             path: "/cache".into(),
             size: ByteSize::mib(32),
             segment: Some(ByteSize::mib(16)),
+            admission: DiskAdmission::SecondRequest,
+            admission_keys: Some(1023),
             io_threads: 0,
             io_queue: 0,
             read_buffer: ByteSize(1),
@@ -280,6 +282,7 @@ mod tests {
         }
         for key in [
             "segment",
+            "admission_keys",
             "io_threads",
             "io_queue",
             "read_buffer",
@@ -290,6 +293,24 @@ mod tests {
         ] {
             assert!(paths.contains(&format!("cache.disk[0].{key}")), "{key} is not reported: {paths:?}");
         }
+    }
+
+    #[test]
+    fn keys_are_remembered_for_the_second_request_alone() {
+        let found = |admission, keys| {
+            let disk = DiskSettings::new("/cache", ByteSize::mib(1024));
+            let disk = DiskSettings { admission, admission_keys: keys, ..disk };
+            findings(&StoreSettings { disk: vec![disk].into(), ..StoreSettings::default() })
+        };
+        let error = [(Severity::Error, "cache.disk.admission_keys".to_owned())];
+        assert_eq!(found(DiskAdmission::All, Some(4096)), error);
+        assert!(found(DiskAdmission::All, None).is_empty());
+        assert!(found(DiskAdmission::SecondRequest, None).is_empty());
+        for (keys, wrong) in [(1023, true), (1024, false), (1 << 26, false), ((1 << 26) + 1, true)] {
+            assert_eq!(!found(DiskAdmission::SecondRequest, Some(keys)).is_empty(), wrong, "{keys}");
+        }
+        let keys = |size| DiskSettings::new("/cache", ByteSize::mib(size)).admission_keys();
+        assert_eq!((keys(64), keys(4096), keys(1 << 30)), (1 << 16, 1 << 17, 1 << 26));
     }
 
     #[test]

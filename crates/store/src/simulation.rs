@@ -1,11 +1,9 @@
 //! Both tiers without the content, for measuring hit ratios: memory above a disk, or the disk alone.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::codec::NoExtensions;
-use crate::disk::ghosts::Ghosts;
 use crate::disk::record::{Header, Place, stored_len};
 use crate::disk::simulation::Simulated;
 use crate::disk::stats::DiskStats;
@@ -26,24 +24,10 @@ pub enum Tier {
     Disk,
 }
 
-/// What a simulated disk takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Admission {
-    /// Everything, as the real one does.
-    #[default]
-    Always,
-    /// What was fetched before, lately.
-    SecondFetch,
-    /// What was fetched before, lately, or is asked for again while it is in memory.
-    SecondRequest,
-}
-
 /// How a simulated disk differs from a real one.
 #[derive(Debug, Clone, Copy)]
 pub struct Choices {
-    /// What it takes.
-    pub admission: Admission,
-    /// Fetches that are remembered for it, for each that a real disk remembers of what it pushed out.
+    /// First requests that are remembered, for each that a real disk remembers.
     pub window: f64,
     /// What is remembered of what was pushed out, for each that a real disk remembers.
     pub ghosts: f64,
@@ -51,7 +35,7 @@ pub struct Choices {
 
 impl Default for Choices {
     fn default() -> Self {
-        Self { admission: Admission::default(), window: 1.0, ghosts: 1.0 }
+        Self { window: 1.0, ghosts: 1.0 }
     }
 }
 
@@ -69,11 +53,6 @@ pub struct TierSimulation {
     memory_object: u64,
     max_object: u64,
     next: u64,
-    admission: Admission,
-    /// What was fetched lately.
-    fetched: Ghosts,
-    /// What is in memory, was not asked for again, and is not on the disk.
-    on_trial: HashSet<u128, ahash::RandomState>,
 }
 
 impl TierSimulation {
@@ -101,8 +80,8 @@ impl TierSimulation {
         let above = memory.clone();
         let hot = Box::new(move |key| above.as_ref().is_some_and(|memory| memory.holds_dear(key)));
         let real = disk.config(settings);
-        let fetched = Ghosts::new(scaled(real.ghosts, choices.window));
-        let config = Config { ghosts: scaled(real.ghosts, choices.ghosts), ..real };
+        let remembered = real.remembered.map(|keys| scaled(keys, choices.window));
+        let config = Config { ghosts: scaled(real.ghosts, choices.ghosts), remembered, ..real };
         let disk = Simulated::new(config, &shared, hot).map_err(StoreError::Disk)?;
         Ok(Self {
             memory,
@@ -112,9 +91,6 @@ impl TierSimulation {
             memory_object: settings.memory_object().bytes(),
             max_object: settings.max_object.bytes(),
             next: 1,
-            admission: choices.admission,
-            fetched,
-            on_trial: HashSet::default(),
         })
     }
 
@@ -142,15 +118,16 @@ impl TierSimulation {
     pub fn request(&mut self, object: u64, length: u64) -> Option<Tier> {
         let key = key_of(object);
         let small = length <= self.memory_object;
-        if self.memory.as_ref().is_some_and(|memory| memory.find(key)) {
-            if self.on_trial.remove(&key) && !self.disk.has(key) {
+        if let Some(waited) = self.memory.as_ref().and_then(|memory| memory.find(key)) {
+            if waited {
+                self.next = self.next.saturating_add(1);
                 self.disk.put(key, self.next, &self.head, length);
             }
             return Some(Tier::Memory);
         }
         if self.disk.find(key).is_some() {
             if let Some(memory) = self.memory.as_ref().filter(|memory| memory.wants(key, length)) {
-                memory.fill(key, length);
+                memory.fill(key, length, false);
             }
             return Some(Tier::Disk);
         }
@@ -158,19 +135,13 @@ impl TierSimulation {
             return None;
         }
         self.next = self.next.saturating_add(1);
-        let admitted = self.admission == Admission::Always || self.fetched.has(key);
-        if self.admission != Admission::Always {
-            self.fetched.put(key);
-        }
+        let admitted = self.disk.admits(key);
         if let Some(memory) = self.memory.as_ref().filter(|_| small) {
-            memory.fill(key, length);
+            memory.fill(key, length, !admitted);
         }
         if !admitted {
-            if small && self.admission == Admission::SecondRequest {
-                self.on_trial.insert(key);
-            }
+            // In memory alone, or nowhere.
         } else if small {
-            self.on_trial.remove(&key);
             self.disk.put(key, self.next, &self.head, length);
         } else {
             self.disk.put_file(key, self.next, &self.head, length);
@@ -189,8 +160,8 @@ impl TierSimulation {
 mod tests {
     use seawall_config::units::ByteSize;
 
-    use super::{Admission, Choices, Tier, TierSimulation};
-    use crate::settings::{DiskSettings, StoreSettings};
+    use super::{Choices, Tier, TierSimulation};
+    use crate::settings::{DiskAdmission, DiskSettings, StoreSettings};
 
     /// What was asked for twice outlives a crawler that asks for three times the disk: all files, and of the records that
     /// lie side by side in a segment or two as many as may be copied.
@@ -224,15 +195,15 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_takes_what_was_fetched_before_writes_nothing_for_a_crawler() {
-        let settings = StoreSettings {
-            memory: ByteSize::mib(16),
-            disk: vec![DiskSettings::new("/simulated", ByteSize::mib(256))].into(),
-            ..StoreSettings::default()
-        };
+    fn a_disk_that_waits_for_the_second_request_writes_nothing_for_a_crawler() {
         let tried = |admission, memory| {
-            let choices = Choices { admission, ..Choices::default() };
-            let mut store = TierSimulation::new(&settings, memory, choices).unwrap();
+            let disk = DiskSettings::new("/simulated", ByteSize::mib(256));
+            let settings = StoreSettings {
+                memory: ByteSize::mib(16),
+                disk: vec![DiskSettings { admission, ..disk }].into(),
+                ..StoreSettings::default()
+            };
+            let mut store = TierSimulation::new(&settings, memory, Choices::default()).unwrap();
             let mut tiers = Vec::new();
             for number in 0..500 {
                 store.request(number, 1000);
@@ -243,12 +214,11 @@ mod tests {
             }
             (after_once, tiers, store.stats().objects)
         };
-        let (written, found, _) = tried(Admission::Always, false);
+        let (written, found, _) = tried(DiskAdmission::All, false);
         assert!(written > 500_000 && found == [Some(Tier::Disk); 2]);
-        let (written, found, objects) = tried(Admission::SecondFetch, false);
+        let (written, found, objects) = tried(DiskAdmission::SecondRequest, false);
         assert_eq!((written, &found[..], objects), (0, &[None, Some(Tier::Disk)][..], 1));
         // What memory has is not fetched again; asked for again it is written.
-        assert_eq!(tried(Admission::SecondFetch, true).2, 0);
-        assert_eq!(tried(Admission::SecondRequest, true), (0, vec![Some(Tier::Memory); 2], 1));
+        assert_eq!(tried(DiskAdmission::SecondRequest, true), (0, vec![Some(Tier::Memory); 2], 1));
     }
 }

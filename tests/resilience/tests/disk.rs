@@ -25,12 +25,16 @@ fn origin() -> Origin {
 }
 
 fn seawall(origin: &Origin, more: &str) -> Seawall {
+    seawall_that_takes(origin, "all", more)
+}
+
+fn seawall_that_takes(origin: &Origin, admission: &str, more: &str) -> Seawall {
     Seawall::with(
         "
 listeners: [{ address: '127.0.0.1:%{port}' }]
 cache:
   memory: 8MiB
-  disk: { path: '%{dir}/store', size: 64MiB }
+  disk: { path: '%{dir}/store', size: 64MiB, admission: %{admission} }
   purge: { allow: [127.0.0.1] }
 %{more}
 upstreams: { app: { servers: ['%{origin}'] } }
@@ -38,6 +42,7 @@ sites: [{ hosts: [example.com], routes: [{ path: /, upstream: app, cache: on }] 
 ",
     )
     .set("origin", origin.addr())
+    .set("admission", admission)
     .set("more", more)
     .start()
 }
@@ -83,6 +88,71 @@ fn hits_survive_a_stop_and_a_kill() {
         settled(&seawall, 6.0);
     }
     assert_eq!(origin.count(), asked + 1, "only the variant was fetched");
+}
+
+fn wait_first_requests(seawall: &Seawall, count: f64) {
+    let labels = [("tier", "disk"), ("reason", "first_request")];
+    seawall.wait_metric("seawall_cache_rejected_total", &labels, count);
+}
+
+#[test]
+fn a_picky_disk_takes_what_is_asked_for_twice_and_has_it_after_a_restart() {
+    let origin = origin();
+    let mut seawall = seawall_that_takes(&origin, "second_request", "");
+    for (path, _) in OBJECTS {
+        let miss = ask(&seawall, path);
+        let said = miss.header("cache-status").expect("what the cache did");
+        assert_eq!(said.contains("detail=first-request"), path == "/4", "{path}: {said}");
+        assert_eq!(said.contains("stored"), path != "/4", "{path}: {said}");
+    }
+    wait_first_requests(&seawall, 5.0);
+    seawall.wait_metric("seawall_disk_written_bytes_total", &[], 0.0);
+    settled(&seawall, 0.0);
+    for (number, (path, len)) in OBJECTS.iter().enumerate() {
+        let second = ask(&seawall, path);
+        assert_eq!(is_hit(&second), *path != "/4", "memory has what fits there: {path}");
+        check_body(number as u64, *len, &second.body).expect("the origin's body");
+    }
+    settled(&seawall, 5.0);
+    assert_eq!(origin.count(), 6);
+    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        seawall = seawall.restart(signal);
+        seawall.wait_metric("seawall_disk_recovered_ratio", &[], 1.0);
+        for (number, (path, len)) in OBJECTS.iter().enumerate() {
+            let hit = ask(&seawall, path);
+            assert!(is_hit(&hit), "{path}: {:?}", hit.header("cache-status"));
+            check_body(number as u64, *len, &hit.body).expect("the same bytes");
+        }
+    }
+    assert_eq!(origin.count(), 6);
+}
+
+#[test]
+fn a_disk_that_takes_all_takes_the_first_request() {
+    let origin = origin();
+    let seawall = seawall_that_takes(&origin, "all", "");
+    for (path, _) in OBJECTS {
+        ask(&seawall, path);
+    }
+    settled(&seawall, 5.0);
+    wait_first_requests(&seawall, 0.0);
+}
+
+/// The first goes past the cache; of those who wait for it one stores, and the others read along.
+#[test]
+fn a_crowd_for_something_large_costs_a_picky_disk_two_fetches() {
+    let origin = origin();
+    let seawall = seawall_that_takes(&origin, "second_request", "");
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..8).map(|_| scope.spawn(|| ask(&seawall, "/4"))).collect();
+        for client in clients {
+            let response = client.join().expect("a client");
+            check_body(4, 5_000_000, &response.body).expect("the origin's body");
+        }
+    });
+    assert_eq!(origin.count(), 2);
+    wait_first_requests(&seawall, 1.0);
+    settled(&seawall, 1.0);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::context::{Context, Stored};
 use crate::facts::{self, Facts};
 use crate::phases::{encode, lookup, parts, route, select};
 use crate::plan::Plan;
-use crate::predictor::{NO_ROOM, OF_ONE_MOMENT};
+use crate::predictor::{FIRST_REQUEST, NO_ROOM, OF_ONE_MOMENT};
 use crate::trouble::Trouble;
 use crate::upgrade;
 
@@ -234,12 +234,14 @@ pub(crate) fn decide(session: &Session, response: &ResponseHeader, ctx: &mut Con
     }
     let refusal = route.zone.and_then(|zone| zone.store.refusal(session.cache.cache_key(), &header));
     if let Some(refusal) = refusal {
-        ctx.cache.stored = Stored::No(match refusal {
-            Refusal::TooLarge => "too-large",
-            Refusal::NoRoom => NO_ROOM,
-        });
         // There may be room for the next, and a disk again.
-        return RespCacheable::Uncacheable(NoCacheReason::Custom(NO_ROOM));
+        let (said, remembered) = match refusal {
+            Refusal::TooLarge => ("too-large", NO_ROOM),
+            Refusal::NoRoom => (NO_ROOM, NO_ROOM),
+            Refusal::FirstRequest => (FIRST_REQUEST, FIRST_REQUEST),
+        };
+        ctx.cache.stored = Stored::No(said);
+        return RespCacheable::Uncacheable(NoCacheReason::Custom(remembered));
     }
     let Some(labels) = labels(&ctx.plan, &ctx.host, &client_path(session), &header) else {
         // A purge of a tag that was left out would miss it.

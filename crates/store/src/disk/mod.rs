@@ -12,6 +12,7 @@
 //! - All file access goes through a [trait](io); what fails is counted, and too much of it takes the disk
 //!   [out of use](health). A disk that fails costs hits.
 
+mod admission;
 mod anew;
 mod append;
 mod backlog;
@@ -105,6 +106,8 @@ pub(crate) struct Config {
     pub(crate) error_budget: u32,
     /// Keys remembered of what was pushed out.
     pub(crate) ghosts: usize,
+    /// First requests remembered, so that only what is asked for a second time is taken; everything is taken without.
+    pub(crate) remembered: Option<usize>,
     /// Bytes of the file system that are left to others.
     pub(crate) min_free: u64,
 }
@@ -147,6 +150,8 @@ pub(crate) struct Disk {
     space: Space,
     bodies: Bodies,
     ghosts: Ghosts,
+    /// What was asked for, if that counts.
+    requested: Option<Ghosts>,
     health: Health,
     counters: Counters,
     /// Reads for hits.
@@ -228,6 +233,7 @@ impl Disk {
             space: Space::new(config.size),
             bodies: Bodies::default(),
             ghosts: Ghosts::new(config.ghosts),
+            requested: config.remembered.map(Ghosts::new),
             health: Health::new(root.to_owned(), config.error_budget),
             counters: Counters::default(),
             pool,
@@ -447,6 +453,7 @@ impl Disk {
             files: self.bodies.len() as u64,
             index_bytes: self.index.bytes(),
             purges: self.purges.len() as u64,
+            remembered: self.requested.as_ref().map_or(0, Ghosts::len),
             queue: self.jobs.len() as u64,
             queue_bytes: self.queued.load(Relaxed),
             reads_waiting: self.pool.waiting(),

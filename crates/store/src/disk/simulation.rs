@@ -46,9 +46,9 @@ impl Simulated {
         Some(found)
     }
 
-    /// Whether the index has `key`. It counts as no use.
-    pub(crate) fn has(&self, key: u128) -> bool {
-        self.disk.index.get(key).is_some()
+    /// Whether what has `key`, and is about to be fetched, is taken.
+    pub(crate) fn admits(&self, key: u128) -> bool {
+        self.disk.admits(key)
     }
 
     /// Stores a body of zeros in a segment.

@@ -40,6 +40,8 @@ counters! {
     dropped_space,
     /// Bodies for files of their own that were not put in because the disk did not keep up.
     dropped_slow,
+    /// Objects that were not put in because they were asked for for the first time.
+    first_requests,
     /// Microseconds that those who read along were held up because the disk did not keep up.
     stalled_micros,
     /// Fills of bodies in files of their own that were taken off the disk after an error.
@@ -109,6 +111,8 @@ pub struct DiskStats {
     pub index_bytes: u64,
     /// Purges in force.
     pub purges: u64,
+    /// First requests remembered, for the choice of what is put in.
+    pub remembered: u64,
     /// Objects waiting to be written.
     pub queue: u64,
     /// Their bytes.
@@ -141,6 +145,7 @@ impl DiskStats {
             files: 0,
             index_bytes: 0,
             purges: 0,
+            remembered: 0,
             queue: 0,
             queue_bytes: 0,
             reads_waiting: 0,

@@ -11,7 +11,7 @@ use pingora_http::ResponseHeader;
 use super::{Epoch, MemoryStore, Refusal};
 use crate::body::{Body, Builder};
 use crate::disk::spill::{Spill, SpillError};
-use crate::disk::{Link, Put, Until};
+use crate::disk::{Link, Until};
 use crate::entry::{OBJECT_OVERHEAD, Object, VARIANT_OVERHEAD};
 use crate::fill::{Fill, Sealed};
 use crate::head::{Head, content_length};
@@ -40,8 +40,9 @@ impl MemoryStore {
     /// [`Store::refusal`](crate::Store::refusal), in memory.
     #[must_use]
     pub fn refusal(&self, key: &CacheKey, header: &ResponseHeader) -> Option<Refusal> {
-        let refusal = self.judge_size(Names::of(key), content_length(header));
-        self.count_refusal(refusal);
+        let (names, length) = (Names::of(key), content_length(header));
+        let refusal = self.judge_size(names, length).or_else(|| self.judge_large(names, length));
+        self.count_refusal(names, refusal);
         refusal
     }
 
@@ -62,16 +63,21 @@ impl MemoryStore {
         (self.fills.load(Relaxed) >= self.max_fills).then_some(Refusal::NoRoom)
     }
 
-    fn count_refusal(&self, refusal: Option<Refusal>) {
+    fn count_refusal(&self, names: Names, refusal: Option<Refusal>) {
         match refusal {
             Some(Refusal::TooLarge) => count(&self.counters.too_large),
             Some(Refusal::NoRoom) => count(&self.counters.no_room),
+            Some(Refusal::FirstRequest) => {
+                if let Some(disk) = self.disk_of(names.family) {
+                    disk.count_first_request();
+                }
+            }
             None => {}
         }
     }
 
-    fn refuse<T>(&self, refusal: Refusal) -> Result<T> {
-        self.count_refusal(Some(refusal));
+    fn refuse<T>(&self, names: Names, refusal: Refusal) -> Result<T> {
+        self.count_refusal(names, Some(refusal));
         Error::e_explain(REFUSED, refusal.to_string())
     }
 
@@ -83,7 +89,11 @@ impl MemoryStore {
         let names = Names::of(key);
         let length = content_length(meta.response_header());
         if let Some(refusal) = self.judge_size(names, length) {
-            return self.refuse(refusal);
+            return self.refuse(names, refusal);
+        }
+        let to_disk = self.admits(names);
+        if !to_disk && length.is_some_and(|length| length > self.memory_object) {
+            return self.refuse(names, Refusal::FirstRequest);
         }
         let epoch = meta.extensions().get::<Epoch>().copied().unwrap_or_else(|| self.epoch());
         let head = Arc::new(Head::freeze(meta)?);
@@ -92,15 +102,15 @@ impl MemoryStore {
         let body = length.filter(|length| *length <= self.memory_object).map(Builder::cost_of);
         let held = base.saturating_add(body.unwrap_or(0));
         if !self.enter_fills() {
-            return self.refuse(Refusal::NoRoom);
+            return self.refuse(names, Refusal::NoRoom);
         }
         if !self.charge_fill(held) {
             self.fills.fetch_sub(1, Relaxed);
-            return self.refuse(Refusal::NoRoom);
+            return self.refuse(names, Refusal::NoRoom);
         }
         count(&self.counters.fills_started);
         let id = self.next_fill.fetch_add(1, Relaxed);
-        let fill = Arc::new(Fill::new(id, names.key, names.family, epoch.0, head, self.pass_window));
+        let fill = Arc::new(Fill::new(id, names, epoch.0, head, self.pass_window, to_disk));
         self.show_fill(names, &fill);
         Ok(Box::new(Miss::new(self, fill, base, body)))
     }
@@ -150,6 +160,14 @@ impl MemoryStore {
         let mut state = self.shard(fill.family).lock();
         state.outgrew(fill.key);
         self.hide_fill(fill);
+    }
+
+    /// `fill` outgrew memory, and the disk does not take it.
+    pub(crate) fn not_taken(&self, fill: &Fill) {
+        if let Some(disk) = self.disk_of(fill.family) {
+            disk.count_first_request();
+        }
+        self.hide(fill);
     }
 
     /// `fill` cannot grow any further.
@@ -329,6 +347,7 @@ impl MemoryStore {
         let object =
             Arc::new(Object { head, body, fill: seq, weight, epoch: valid_to, judged: AtomicU64::new(0) });
         entry.swap_object(Some(Arc::clone(&object)));
+        entry.set_trial(false);
         shard.loaded(weight);
         state.queues.insert(&entry, weight);
         if variant {
@@ -354,14 +373,10 @@ impl MemoryStore {
         // Never more than was charged, whatever the allocator did.
         let weight = Object::weigh(&head, &body, entry.is_variant()).min(held);
         let provenance = head.provenance();
-        if let Some(disk) = self.disk_of(fill.family) {
-            // Under the lock, so that the disk gets them in the order in which they count.
-            // The disk accounts for what waits to be written, and is no reader.
-            let (head, body) = (Arc::clone(&head), Arc::new(body.share()));
-            disk.put(Put { names, seq: fill.id, epoch: fill.epoch, head, body });
-        }
         let (id, epoch) = (fill.id, fill.epoch);
-        entry.swap_object(Some(Arc::new(Object { head, body, fill: id, weight, epoch, judged: 0.into() })));
+        let object = Arc::new(Object { head, body, fill: id, weight, epoch, judged: 0.into() });
+        self.offer(&entry, &object, fill, before.is_some());
+        entry.swap_object(Some(object));
         shard.loaded(weight);
         if let Some(before) = before {
             state.queues.reweigh(&entry, before.weight, weight);

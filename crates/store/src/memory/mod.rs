@@ -1,5 +1,6 @@
 //! The memory tier itself: table, shards, ledger, and how they are looked up.
 
+mod admission;
 mod fills;
 mod judge;
 mod removal;
@@ -53,6 +54,8 @@ pub enum Refusal {
     TooLarge,
     /// What is already on its way in leaves no room for it.
     NoRoom,
+    /// It is too large for memory, and the disk takes only what is asked for a second time.
+    FirstRequest,
 }
 
 impl fmt::Display for Refusal {
@@ -60,6 +63,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Self::TooLarge => "larger than `max_object`",
             Self::NoRoom => "no room beside the responses on their way in",
+            Self::FirstRequest => "the disk takes it when it is asked for again",
         })
     }
 }
@@ -261,7 +265,7 @@ impl MemoryStore {
                 return Self::join(fill, false);
             }
             if let Some(object) = entry.object().and_then(|object| self.valid(entry, object)) {
-                entry.touch();
+                self.touch(entry);
                 self.counters.hit();
                 return Ok(Some((object.head.thaw()?, Hit::whole(object))));
             }

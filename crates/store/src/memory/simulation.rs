@@ -42,17 +42,19 @@ impl Simulation {
     /// store would.
     pub fn request(&self, object: u64, length: u64) -> bool {
         let key = key_of(object);
-        let hit = self.find(key);
+        let hit = self.find(key).is_some();
         if !hit {
-            self.fill(key, length);
+            self.fill(key, length, false);
         }
         hit
     }
 
-    /// Whether `key` is there. It counts as a use.
-    pub(crate) fn find(&self, key: u128) -> bool {
-        let entry = self.store.entry(key).filter(|entry| entry.object().is_some());
-        entry.inspect(|entry| entry.touch()).is_some()
+    /// Whether `key` is there; if so, whether the disk has waited for this request. It counts as a use.
+    pub(crate) fn find(&self, key: u128) -> Option<bool> {
+        let entry = self.store.entry(key).filter(|entry| entry.object().is_some())?;
+        let waited = entry.touch();
+        entry.set_trial(false);
+        Some(waited)
     }
 
     /// Whether `key` is there and was asked for again. It counts as no use.
@@ -65,8 +67,8 @@ impl Simulation {
         self.store.wants(Names { key, family: key }, length)
     }
 
-    /// Stores an object of `length` bytes, if the store would.
-    pub(crate) fn fill(&self, key: u128, length: u64) {
+    /// Stores an object of `length` bytes, if the store would. On trial, the disk waits for the next request for it.
+    pub(crate) fn fill(&self, key: u128, length: u64, on_trial: bool) {
         let (names, weight) = (Names { key, family: key }, self.weight(length));
         if self.store.judge_size(names, Some(length)).is_none() && self.store.take(weight) {
             let shard = self.store.shard(key);
@@ -76,6 +78,7 @@ impl Simulation {
             let head = Arc::clone(&self.head);
             let object = Object { head, body: Arc::default(), fill: id, weight, epoch: 0, judged: 0.into() };
             entry.swap_object(Some(Arc::new(object)));
+            entry.set_trial(on_trial);
             shard.loaded(weight);
             state.queues.insert(&entry, weight);
         }

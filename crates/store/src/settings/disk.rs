@@ -24,6 +24,23 @@ const SEGMENTS: u64 = 64;
 /// Segments that a disk is split into at least.
 const MIN_SEGMENTS: u64 = 16;
 const MAX_THREADS: u32 = 256;
+/// Fewer requests than this are forgotten before anything could be asked for again.
+const MIN_ADMISSION_KEYS: u32 = 1024;
+/// What even a small disk remembers, in 256 KiB.
+const ADMISSION_KEYS: u32 = 1 << 16;
+/// These take 256 MiB of memory.
+const MAX_ADMISSION_KEYS: u32 = 1 << 26;
+
+/// What a disk takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskAdmission {
+    /// Every response that is stored.
+    #[default]
+    All,
+    /// What is asked for a second time: fetched again, or found in memory.
+    SecondRequest,
+}
 
 /// A disk for cached responses: a folder of its own, and how much of it to use.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +55,15 @@ pub struct DiskSettings {
     /// more than a sixteenth of `size`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub segment: Option<ByteSize>,
+    /// What the disk takes. `all`: every response that is stored. `second_request`: only what is asked for a second time; the
+    /// first time it is kept in memory alone, and passed through uncached if it is larger than `memory_object`. Less is
+    /// written so, which spares flash, and a large disk has fewer hits.
+    pub admission: DiskAdmission,
+    /// First requests that are remembered with `admission: second_request`: the last so many at least, and up to twice as
+    /// many, in 4 bytes of memory each; rounded up to a power of two. One for each 32KiB of `size` when absent, and at least
+    /// 65536.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admission_keys: Option<u32>,
     /// Threads that read from this disk when the page cache does not have it.
     pub io_threads: u32,
     /// Reads that may wait for these threads. Beyond it a lookup is a miss.
@@ -72,6 +98,8 @@ impl Default for DiskSettings {
             path: PathBuf::new(),
             size: ByteSize(0),
             segment: None,
+            admission: DiskAdmission::All,
+            admission_keys: None,
             io_threads: 8,
             io_queue: 1024,
             read_buffer: ByteSize::mib(32),
@@ -113,6 +141,17 @@ impl DiskSettings {
         named && (mine.starts_with(&theirs) || theirs.starts_with(&mine))
     }
 
+    /// One key for every 32 KiB: about the number of objects of a common mix.
+    fn keys(&self) -> u32 {
+        u32::try_from(self.size.bytes() >> 15).map_or(MAX_ADMISSION_KEYS, |keys| keys.min(MAX_ADMISSION_KEYS))
+    }
+
+    /// First requests that are remembered.
+    #[must_use]
+    pub fn admission_keys(&self) -> u32 {
+        self.admission_keys.unwrap_or_else(|| self.keys().max(ADMISSION_KEYS))
+    }
+
     pub(crate) fn config(&self, _: &StoreSettings) -> Config {
         Config {
             size: self.size.bytes(),
@@ -126,8 +165,11 @@ impl DiskSettings {
             fill_queue: u64::from(self.fill_queue),
             fill_patience: self.fill_patience.duration(),
             error_budget: self.error_budget,
-            // One for every 32 KiB: about the number of objects of a common mix.
-            ghosts: usize::try_from(self.size.bytes() >> 15).unwrap_or(usize::MAX).min(1 << 26),
+            ghosts: self.keys() as usize,
+            remembered: match self.admission {
+                DiskAdmission::All => None,
+                DiskAdmission::SecondRequest => Some(self.admission_keys() as usize),
+            },
             min_free: self.min_free.map_or(self.segment_bytes(), ByteSize::bytes),
         }
     }
@@ -152,6 +194,15 @@ impl DiskSettings {
                 format!("a segment is from {MIN_SEGMENT} to {MAX_SEGMENT}, and at most an eighth of `size`"),
             )
             .hint("remove the key: a 64th of `size`, from 4MiB to 256MiB, is the default");
+        }
+        if let Some(keys) = self.admission_keys {
+            let at = at.key("admission_keys");
+            if self.admission == DiskAdmission::All {
+                out.error(&at, "`admission_keys` does nothing without `admission: second_request`").on_key();
+            } else if !(MIN_ADMISSION_KEYS..=MAX_ADMISSION_KEYS).contains(&keys) {
+                out.error(&at, format!("it must lie between {MIN_ADMISSION_KEYS} and {MAX_ADMISSION_KEYS}"))
+                    .hint("remove the key: one for each 32KiB of `size`, and at least 65536, is the default");
+            }
         }
         if self.io_threads == 0 || self.io_threads > MAX_THREADS {
             out.error(&at.key("io_threads"), format!("it must lie between 1 and {MAX_THREADS}"));

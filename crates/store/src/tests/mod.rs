@@ -1,5 +1,6 @@
 //! Both tiers together, on real files.
 
+mod admission;
 mod eviction;
 mod faults;
 mod labels;

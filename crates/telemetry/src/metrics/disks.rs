@@ -20,7 +20,7 @@ const fn counter(name: &'static str, help: &'static str, read: fn(&DiskSample) -
     Column { spec: Spec::counter(name, help, DISK), read }
 }
 
-static COLUMNS: [Column; 19] = [
+static COLUMNS: [Column; 20] = [
     gauge("seawall_disk_state", "0: read and written, 1: only read, 2: not used.", |d| f64::from(d.state)),
     gauge(
         "seawall_disk_limit_bytes",
@@ -31,6 +31,11 @@ static COLUMNS: [Column; 19] = [
     gauge("seawall_disk_files", "Bodies in files of their own.", |d| d.files.real()),
     gauge("seawall_disk_index_bytes", "Memory of the index.", |d| d.index_bytes.real()),
     gauge("seawall_disk_purges", "Purges remembered for the sake of what is on disk.", |d| d.purges.real()),
+    gauge(
+        "seawall_disk_remembered_requests",
+        "First requests remembered, with `admission: second_request`.",
+        |d| d.remembered_requests.real(),
+    ),
     gauge("seawall_disk_queue_objects", "Objects waiting to be written.", |d| d.queue.real()),
     gauge("seawall_disk_queue_bytes", "Bytes waiting to be written.", |d| d.queue_bytes.real()),
     gauge("seawall_disk_reads_waiting", "Reads waiting for the disk, or running.", |d| {

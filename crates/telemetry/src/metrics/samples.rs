@@ -160,6 +160,8 @@ pub struct DiskSample {
     pub index_bytes: u64,
     /// Purges remembered.
     pub purges: u64,
+    /// First requests remembered, for the choice of what is taken.
+    pub remembered_requests: u64,
     /// Objects waiting to be written.
     pub queue: u64,
     /// Their bytes.
