@@ -100,19 +100,6 @@ impl Queues {
         self.push(Arc::clone(entry), place, weight);
     }
 
-    /// Whether `key`, which is not here, is asked for again while its ghost is remembered. From now on it is.
-    ///
-    /// Who comes from a disk with every request is not taken in each time: it costs a copy, and what it would push out is as
-    /// good. It stands as if it had passed through *small* and been evicted.
-    pub(crate) fn asked_again(&mut self, key: u128) -> bool {
-        let again = self.ghost.has(key);
-        if !again {
-            self.ghost.put(key);
-            self.trim_ghosts();
-        }
-        again
-    }
-
     fn push(&mut self, entry: Arc<Entry>, place: Place, weight: u64) {
         self.tickets = self.tickets.wrapping_add(1);
         entry.set_place(place, self.tickets);

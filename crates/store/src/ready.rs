@@ -165,7 +165,7 @@ impl MemoryStore {
         }
     }
 
-    /// Counts `ready` as used, and brings up what is read from a disk again.
+    /// Counts `ready` as used, and brings up what is read from a disk for the second time.
     pub(crate) fn count_hit(&self, ready: &Ready) {
         match &ready.from {
             From::Memory { entry, .. } => {
@@ -175,7 +175,7 @@ impl MemoryStore {
             From::Disk(read) => {
                 self.counters().miss();
                 read.disk.count_hit(read.names);
-                if self.wants(read.names, read.object.body_len) {
+                if read.object.reads > 0 && read.object.body_len <= self.memory_object() {
                     self.bring_up(read);
                 }
             }

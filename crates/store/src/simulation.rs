@@ -125,8 +125,8 @@ impl TierSimulation {
             }
             return Some(Tier::Memory);
         }
-        if self.disk.find(key).is_some() {
-            if let Some(memory) = self.memory.as_ref().filter(|memory| memory.wants(key, length)) {
+        if let Some(found) = self.disk.find(key) {
+            if let Some(memory) = self.memory.as_ref().filter(|_| found.reads > 0 && small) {
                 memory.fill(key, length, false);
             }
             return Some(Tier::Disk);

@@ -250,7 +250,7 @@ impl Store {
         // Before the lookup: a purge from now on keeps the object out of memory.
         let epoch = self.memory.epoch().0;
         let mut found = disk.find(names).await?;
-        if self.memory.wants(names, found.body_len) {
+        if found.reads > 0 && found.body_len <= self.memory.memory_object() {
             return self.promote(names, found, epoch).await;
         }
         if found.body_len <= CHUNK {
@@ -287,7 +287,7 @@ impl Store {
         }
     }
 
-    /// Counts a response as used. What is soon read from a disk again comes into memory.
+    /// Counts a response as used. What is read from a disk for the second time comes into memory.
     pub fn count_hit(&self, ready: &Ready) {
         self.memory.count_hit(ready);
     }
@@ -313,7 +313,7 @@ impl Store {
         }
     }
 
-    /// Brings an object up. Memory may have no room for it.
+    /// Brings an object up that is read for the second time. Memory may have no room for it.
     async fn promote(
         &'static self,
         names: Names,

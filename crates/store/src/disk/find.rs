@@ -36,6 +36,8 @@ pub(crate) struct OnDisk {
     pub(crate) epoch: u64,
     pub(crate) body: Chunks,
     pub(crate) body_len: u64,
+    /// How often it was read before.
+    pub(crate) reads: u8,
 }
 
 /// A record's header, metadata and tags.
@@ -176,7 +178,7 @@ impl Disk {
             }
         };
         let (seq, epoch, body_len) = (header.seq, header.epoch, header.body_len);
-        Ok(Some(OnDisk { meta, labels, seq, epoch, body, body_len }))
+        Ok(Some(OnDisk { meta, labels, seq, epoch, body, body_len, reads: found.reads }))
     }
 
     /// Reads the front of the record at `found`.

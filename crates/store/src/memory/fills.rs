@@ -309,11 +309,6 @@ impl MemoryStore {
         }
     }
 
-    /// Whether what was found on disk is worth a place in memory: it fits there, and was asked for lately.
-    pub(crate) fn wants(&self, names: Names, body_len: u64) -> bool {
-        body_len <= self.memory_object && self.shard(names.family).lock().queues.asked_again(names.key)
-    }
-
     /// Keeps in memory what was found on disk, where it stays too. None when there is no room, or something newer is
     /// there. `seq` is its number, `valid_to` the moment up to which it was known to be valid, and `epoch` one before it was
     /// looked for.

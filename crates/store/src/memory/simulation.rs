@@ -62,11 +62,6 @@ impl Simulation {
         self.store.holds_dear(key)
     }
 
-    /// Whether what was found on disk is worth a place.
-    pub(crate) fn wants(&self, key: u128, length: u64) -> bool {
-        self.store.wants(Names { key, family: key }, length)
-    }
-
     /// Stores an object of `length` bytes, if the store would. On trial, the disk waits for the next request for it.
     pub(crate) fn fill(&self, key: u128, length: u64, on_trial: bool) {
         let (names, weight) = (Names { key, family: key }, self.weight(length));

@@ -108,15 +108,3 @@ fn many_hits_cost_a_bounded_number_of_rounds() {
     assert!(queues.evict().is_some());
     assert_eq!(queues.sizes().small_objects + queues.sizes().main_objects, 99);
 }
-
-#[test]
-fn who_is_asked_for_elsewhere_comes_in_the_second_time_and_to_main() {
-    let mut queues = Queues::new(1000);
-    assert!(!queues.asked_again(7) && queues.asked_again(7) && queues.asked_again(7));
-    assert_eq!(insert(&mut queues, 7).place(), Place::Main);
-    assert!(!queues.asked_again(7), "its ghost is used up");
-    let others = MIN_GHOSTS as u128;
-    assert!((100..100 + others).all(|key| !queues.asked_again(key)));
-    assert!(!queues.asked_again(7), "too many came in between");
-    assert_eq!(queues.sizes().ghosts, others as u64);
-}
