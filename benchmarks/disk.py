@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Hits from memory and disk, and fills: Seawall beside nginx's proxy_cache on the same disk, in one run.
 
-All hold many objects and are asked for them in turn. One Seawall has 1 GiB of memory, which holds all of them; the other was
-started anew once it had them on its disk, and has 4 MiB, too little to take up what comes in turn. Where hits came from is asked, and
-the run fails when it was elsewhere. Warm: the page cache has everything. Cold: it was emptied first (as root; left out otherwise), and
+All hold many objects and are asked for them in turn. One Seawall has 1 GiB of memory, which holds all of them; the other is
+started anew before each round, so that it has them on its disk alone, and what it reads the first time it does not take up. Where hits
+came from is asked, and the run fails when it was elsewhere. Each object is asked for once a round. Warm: the page cache has everything. Cold: it was emptied first (as root; left out otherwise), and
 one connection asks for each object once. nginx runs with sendfile off and on, without tcp_nopush, which bench.py says why. CPU
 is user and system time of the server's processes for each request (cpu.py); the latency is wrk's, over 16 connections. A hit
 that reached the origin fails the run.
@@ -200,11 +200,11 @@ class Bench:
         text = fetch(self.metrics[server.name], "/metrics").decode()
         return float(re.search(rf'^seawall_cache_hits_total{{.*tier="{tier}".*}} (\S+)$', text, re.M).group(1))
 
-    def hits(self, server, size, count, requests):
+    def hits(self, server, size, requests):
         tier = server.name.rsplit(" ", 1)[-1]
         found = self.tier_hits(server, tier)
         asked, before = origin_count(self.origin), server.cpu()
-        h2load(server.port, targets(size, count), requests)
+        h2load(server.port, targets(size, requests), requests)
         spent = server.cpu() - before
         if server.name in self.metrics:
             found = self.tier_hits(server, tier) - found
@@ -218,22 +218,25 @@ class Bench:
     def all_hits(self, tested):
         print("| hits | server | CPU per request, median (min-max) | to nginx, sendfile off | p50 / p99, ms | cold: p50 / p99, ms |")
         print("|---|---|---|---|---|---|")
-        for size, (length, count) in SIZES.items():
-            requests = max(count, self.args.requests // max(1, length // 8192))
-            cpu = {server.name: [] for server in tested}
+        servers = {server.name: server for server in tested}
+        hit = [name for name in servers if not name.endswith("origin")]
+        for size, (_, count) in SIZES.items():
+            cpu = {name: [] for name in hit}
             for _ in range(self.args.rounds):
-                for server in tested:
-                    cpu[server.name].append(self.hits(server, size, count, requests))
-            base = statistics.median(cpu[tested[0].name])
-            for server in tested:
-                path = f'"/cached/{size}?n=" .. n % {count}'
+                for name in hit:
+                    if name.endswith("disk"):
+                        servers[name] = self.again(servers[name])
+                    cpu[name].append(self.hits(servers[name], size, count))
+            base = statistics.median(cpu[hit[0]])
+            for name in hit:
+                server, values, path = servers[name], cpu[name], f'"/cached/{size}?n=" .. n % {count}'
                 _, _, median, p99 = wrk(server.port, self.folder, 3, f"n = math.random({count})", path)
                 shown = "-"
-                if not server.name.endswith("memory") and drop_caches():
+                if not name.endswith("memory") and drop_caches():
                     shown = "%.2f / %.2f" % cold(server.port, targets(size, count), self.folder)
-                values = cpu[server.name]
-                print(f"| {size} | {server.name} | {statistics.median(values):.1f} us ({min(values):.1f}-{max(values):.1f}) "
+                print(f"| {size} | {name} | {statistics.median(values):.1f} us ({min(values):.1f}-{max(values):.1f}) "
                       f"| {statistics.median(values) / base:.2f} | {median:.2f} / {p99:.2f} | {shown} |", flush=True)
+        return list(servers.values())
 
     def all_fills(self, tested):
         print("\n| fills | server | requests/s | MiB/s until all is on the disk | CPU per request | p50 / p99, ms | bytes written per byte of body |")
@@ -281,7 +284,6 @@ def main():
     parser.add_argument("--seawall", required=True, action="append", help="the release binary; or NAME=BINARY, again and again")
     parser.add_argument("--folder", help="where the caches are, on the disk to measure; a temporary one by default")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--requests", type=int, default=8000, help="per case, server and round; fewer for larger objects")
     parser.add_argument("--seconds", type=int, default=3, help="of fills, per size and server")
     parser.add_argument("--only", choices=["hits", "fills"], help="leave the rest out")
     args = parser.parse_args()
@@ -297,8 +299,7 @@ def main():
                 for size, (_, count) in SIZES.items():
                     h2load(server.port, targets(size, count), count)
                 bench.settle(server)
-            tested = [bench.again(server) if server.name.endswith("disk") else server for server in tested]
-            bench.all_hits([server for server in tested if not server.name.endswith("origin")])
+            tested = bench.all_hits(tested)
         if args.only != "hits":
             bench.all_fills([server for server in tested if not server.name.endswith(("disk", "memory"))])
         print("\nRSS in MiB:", ", ".join(f"{server.name} {server.rss():.0f}" for server in tested))
