@@ -21,20 +21,6 @@ setup-test: setup ## install what the tests need: real clients and origins
 build: setup ## build the release binary, target/release/seawall
 	SEAWALL_REVISION="$$(git rev-parse --short=12 HEAD 2>/dev/null || true)" cargo build --release --locked -p seawall
 
-PGO := $(CURDIR)/target/pgo
-HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
-
-.PHONY: build-pgo
-build-pgo: setup ## build the release binary for what it does most (20 minutes), target/pgo/seawall
-	@deploy/setup.sh pgo
-	rm -rf $(PGO)/counts
-	RUSTFLAGS="-Cprofile-generate=$(PGO)/counts" cargo build --release --locked -p seawall --target $(HOST) --target-dir $(PGO)/counting
-	python3 benchmarks/train.py --seawall $(PGO)/counting/$(HOST)/release/seawall
-	$$(deploy/setup.sh profdata) merge -o $(PGO)/merged.profdata $(PGO)/counts
-	SEAWALL_REVISION="$$(git rev-parse --short=12 HEAD 2>/dev/null || true)" RUSTFLAGS="-Cprofile-use=$(PGO)/merged.profdata" \
-	  cargo build --release --locked -p seawall --target $(HOST) --target-dir $(PGO)/used
-	cp $(PGO)/used/$(HOST)/release/seawall $(PGO)/seawall
-
 .PHONY: run
 run: build ## build and start Seawall on CONF (conf/seawall.yaml)
 	@echo

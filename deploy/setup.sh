@@ -4,8 +4,6 @@
 #   setup.sh test             clients and origins for the end-to-end tests
 #   setup.sh peers            other caches, to compare with
 #   setup.sh bench            servers and load generators for the benchmarks
-#   setup.sh pgo              what a build needs that is made for what it does most
-#   setup.sh profdata         says which llvm-profdata reads the counts of this compiler
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -64,13 +62,6 @@ cache_suite() {
   printf '%s\n' "$wanted" >"$target/installed"
 }
 
-# The compiler's counts are read by tools of its own version of LLVM only.
-llvm() { rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p'; }
-
-profdata() {
-  ls "$(rustc --print target-libdir)/../bin/llvm-profdata" 2>/dev/null || command -v "llvm-profdata-$(llvm)"
-}
-
 npm=()
 command -v npm >/dev/null || npm=(npm)
 
@@ -96,19 +87,8 @@ case "${1:-}" in
     packages nginx-light haproxy varnish nghttp2-client wrk python3 python3-venv curl valgrind strace
     stop_services nginx haproxy varnish
     ;;
-  pgo)
-    packages nginx-light nghttp2-client python3
-    stop_services nginx
-    profdata >/dev/null || packages "llvm-$(llvm)"
-    ;;
-  profdata)
-    profdata || {
-      echo "no llvm-profdata of LLVM $(llvm), as rustc has it: install llvm-$(llvm), or rustup's component llvm-tools" >&2
-      exit 1
-    }
-    ;;
   *)
-    sed -n '2,8p' "$0" >&2
+    sed -n '2,6p' "$0" >&2
     exit 2
     ;;
 esac
