@@ -175,20 +175,13 @@ impl MemoryStore {
             From::Disk(read) => {
                 self.counters().miss();
                 read.disk.count_hit(read.names);
-                if read.object.reads > 0 && read.object.body_len <= self.memory_object() {
-                    self.bring_up(read);
+                if self.wants(&read.object) {
+                    let mut builder = Builder::new(Some(read.object.body_len));
+                    builder.append(&read.body);
+                    // Memory may have no room for it.
+                    let _ = self.promote(read.names, &read.object, builder.finish(), read.epoch);
                 }
             }
         }
-    }
-
-    fn bring_up(&self, read: &ReadFromDisk) {
-        let Ok(mut head) = read.object.meta.freeze() else { return };
-        head.set_labels(read.object.labels.clone());
-        let mut builder = Builder::new(Some(read.object.body_len));
-        builder.append(&read.body);
-        let moments = (read.object.seq, read.object.epoch);
-        // Memory may have no room for it.
-        let _ = self.promote(read.names, head, builder.finish(), moments, read.epoch);
     }
 }

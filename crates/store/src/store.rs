@@ -250,7 +250,7 @@ impl Store {
         // Before the lookup: a purge from now on keeps the object out of memory.
         let epoch = self.memory.epoch().0;
         let mut found = disk.find(names).await?;
-        if found.reads > 0 && found.body_len <= self.memory.memory_object() {
+        if self.memory.wants(&found) {
             return self.promote(names, found, epoch).await;
         }
         if found.body_len <= CHUNK {
@@ -328,14 +328,11 @@ impl Store {
             at = at.saturating_add(bytes.len() as u64);
             builder.append(&bytes);
         }
-        if let Ok(mut head) = found.meta.freeze() {
-            head.set_labels(found.labels.clone());
-            let moments = (found.seq, found.epoch);
-            if let Some(object) = self.memory.promote(names, head, builder.finish(), moments, epoch) {
-                return Some((found.meta.meta, Hit::whole(object)));
-            }
-        }
-        Some((found.meta.meta, Hit::on_disk(found.body, len)))
+        let handler = match self.memory.promote(names, &found, builder.finish(), epoch) {
+            Some(object) => Hit::whole(object),
+            None => Hit::on_disk(found.body, len),
+        };
+        Some((found.meta.meta, handler))
     }
 }
 

@@ -11,7 +11,7 @@ use pingora_http::ResponseHeader;
 use super::{Epoch, MemoryStore, Refusal};
 use crate::body::{Body, Builder};
 use crate::disk::spill::{Spill, SpillError};
-use crate::disk::{Link, Until};
+use crate::disk::{Link, OnDisk, Until};
 use crate::entry::{OBJECT_OVERHEAD, Object, VARIANT_OVERHEAD};
 use crate::fill::{Fill, Sealed};
 use crate::head::{Head, content_length};
@@ -42,7 +42,7 @@ impl MemoryStore {
     pub fn refusal(&self, key: &CacheKey, header: &ResponseHeader) -> Option<Refusal> {
         let (names, length) = (Names::of(key), content_length(header));
         let refusal = self.judge_size(names, length).or_else(|| self.judge_large(names, length));
-        self.count_refusal(names, refusal);
+        self.count_refusal(names.family, refusal);
         refusal
     }
 
@@ -63,12 +63,12 @@ impl MemoryStore {
         (self.fills.load(Relaxed) >= self.max_fills).then_some(Refusal::NoRoom)
     }
 
-    fn count_refusal(&self, names: Names, refusal: Option<Refusal>) {
+    fn count_refusal(&self, family: u128, refusal: Option<Refusal>) {
         match refusal {
             Some(Refusal::TooLarge) => count(&self.counters.too_large),
             Some(Refusal::NoRoom) => count(&self.counters.no_room),
             Some(Refusal::FirstRequest) => {
-                if let Some(disk) = self.disk_of(names.family) {
+                if let Some(disk) = self.disk_of(family) {
                     disk.count_first_request();
                 }
             }
@@ -76,8 +76,8 @@ impl MemoryStore {
         }
     }
 
-    fn refuse<T>(&self, names: Names, refusal: Refusal) -> Result<T> {
-        self.count_refusal(names, Some(refusal));
+    fn refuse<T>(&self, family: u128, refusal: Refusal) -> Result<T> {
+        self.count_refusal(family, Some(refusal));
         Error::e_explain(REFUSED, refusal.to_string())
     }
 
@@ -89,11 +89,11 @@ impl MemoryStore {
         let names = Names::of(key);
         let length = content_length(meta.response_header());
         if let Some(refusal) = self.judge_size(names, length) {
-            return self.refuse(names, refusal);
+            return self.refuse(names.family, refusal);
         }
         let to_disk = self.admits(names);
         if !to_disk && length.is_some_and(|length| length > self.memory_object) {
-            return self.refuse(names, Refusal::FirstRequest);
+            return self.refuse(names.family, Refusal::FirstRequest);
         }
         let epoch = meta.extensions().get::<Epoch>().copied().unwrap_or_else(|| self.epoch());
         let head = Arc::new(Head::freeze(meta)?);
@@ -102,11 +102,11 @@ impl MemoryStore {
         let body = length.filter(|length| *length <= self.memory_object).map(Builder::cost_of);
         let held = base.saturating_add(body.unwrap_or(0));
         if !self.enter_fills() {
-            return self.refuse(names, Refusal::NoRoom);
+            return self.refuse(names.family, Refusal::NoRoom);
         }
         if !self.charge_fill(held) {
             self.fills.fetch_sub(1, Relaxed);
-            return self.refuse(names, Refusal::NoRoom);
+            return self.refuse(names.family, Refusal::NoRoom);
         }
         count(&self.counters.fills_started);
         let id = self.next_fill.fetch_add(1, Relaxed);
@@ -164,9 +164,7 @@ impl MemoryStore {
 
     /// `fill` outgrew memory, and the disk does not take it.
     pub(crate) fn not_taken(&self, fill: &Fill) {
-        if let Some(disk) = self.disk_of(fill.family) {
-            disk.count_first_request();
-        }
+        self.count_refusal(fill.family, Some(Refusal::FirstRequest));
         self.hide(fill);
     }
 
@@ -309,17 +307,23 @@ impl MemoryStore {
         }
     }
 
-    /// Keeps in memory what was found on disk, where it stays too. None when there is no room, or something newer is
-    /// there. `seq` is its number, `valid_to` the moment up to which it was known to be valid, and `epoch` one before it was
-    /// looked for.
+    /// Whether what was found on disk is worth a place: it was read before, and fits.
+    pub(crate) fn wants(&self, found: &OnDisk) -> bool {
+        found.reads > 0 && found.body_len <= self.memory_object
+    }
+
+    /// Keeps in memory what was found on disk, where it stays too, with its `body`. None when there is no room, or something
+    /// newer is there. `epoch` is a moment before it was looked for.
     pub(crate) fn promote(
         &self,
         names: Names,
-        head: Head,
+        found: &OnDisk,
         body: Body,
-        (seq, valid_to): (u64, u64),
         epoch: u64,
     ) -> Option<Arc<Object>> {
+        let mut head = found.meta.freeze().ok()?;
+        head.set_labels(found.labels.clone());
+        let (seq, valid_to) = (found.seq, found.epoch);
         let variant = names.key != names.family;
         let weight = Object::weigh(&head, &body, variant);
         if !(self.fits(weight) && self.take(weight)) {
