@@ -55,6 +55,18 @@ fn is_hit(response: &Response) -> bool {
     response.header("cache-status").is_some_and(|status| status.starts_with("seawall; hit"))
 }
 
+/// All objects are hits, with the bytes of the origin.
+#[track_caller]
+fn all_hit(seawall: &Seawall, when: &str) -> Vec<Response> {
+    let hit = |(number, (path, len)): (usize, &(&str, usize))| {
+        let hit = ask(seawall, path);
+        assert!(is_hit(&hit), "{path} {when}: {:?}", hit.header("cache-status"));
+        check_body(number as u64, *len, &hit.body).expect("the same bytes");
+        hit
+    };
+    OBJECTS.iter().enumerate().map(hit).collect()
+}
+
 /// Waits until everything is in its files.
 fn settled(seawall: &Seawall, objects: f64) {
     seawall.wait_metric("seawall_cache_objects", &[("tier", "disk")], objects);
@@ -74,10 +86,7 @@ fn hits_survive_a_stop_and_a_kill() {
     for signal in [Signal::SIGTERM, Signal::SIGKILL, Signal::SIGINT, Signal::SIGKILL] {
         seawall = seawall.restart(signal);
         seawall.wait_metric("seawall_disk_recovered_ratio", &[], 1.0);
-        for (number, (path, len)) in OBJECTS.iter().enumerate() {
-            let hit = ask(&seawall, path);
-            assert!(is_hit(&hit), "{path} after {signal}: {:?}", hit.header("cache-status"));
-            check_body(number as u64, *len, &hit.body).expect("the same bytes");
+        for hit in all_hit(&seawall, &format!("after {signal}")) {
             assert_eq!(hit.header("x-answer"), Some("original"));
             assert!(hit.header("age").is_some(), "what was decided about it is there, too");
         }
@@ -118,11 +127,7 @@ fn a_picky_disk_takes_what_is_asked_for_twice_and_has_it_after_a_restart() {
     for signal in [Signal::SIGKILL, Signal::SIGTERM] {
         seawall = seawall.restart(signal);
         seawall.wait_metric("seawall_disk_recovered_ratio", &[], 1.0);
-        for (number, (path, len)) in OBJECTS.iter().enumerate() {
-            let hit = ask(&seawall, path);
-            assert!(is_hit(&hit), "{path}: {:?}", hit.header("cache-status"));
-            check_body(number as u64, *len, &hit.body).expect("the same bytes");
-        }
+        all_hit(&seawall, &format!("after {signal}"));
     }
     assert_eq!(origin.count(), 6);
 }

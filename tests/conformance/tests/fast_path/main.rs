@@ -21,9 +21,10 @@ admin: { listen: 'unix:%{dir}/admin.sock' }
 limits: { %{limits} }
 cache:
   fast_path: %{fast}
-  %{store}
+  memory: 32MiB
+  %{disk}
   purge: { allow: [127.0.0.1], show_key: %{key} }
-  zones: [{ name: second, %{second} }]
+  zones: [{ name: second, memory: 8MiB%{second} }]
 upstreams: { app: { servers: ['%{origin}'] } }
 sites:
   - name: shop
@@ -53,16 +54,28 @@ sites:
       - { path: /, upstream: app, cache: on }
 ";
 
-/// A node with the fast path or without.
-fn node(origin: &Origin, fast: bool, key: bool, limits: &str) -> Seawall {
-    node_with("memory: 32MiB", origin, fast, key, limits)
+/// Where a node keeps what it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Tiers {
+    Memory,
+    /// Memory, and a disk.
+    Both,
 }
 
-fn node_with(store: &str, origin: &Origin, fast: bool, key: bool, limits: &str) -> Seawall {
-    let disk = store.contains("disk:");
-    let second =
-        if disk { "memory: 8MiB, disk: { path: '%{dir}/second', size: 128MiB }" } else { "memory: 8MiB" };
-    Seawall::with(&YAML.replace("%{store}", store).replace("%{second}", second))
+/// A node with the fast path or without.
+fn node(origin: &Origin, fast: bool, key: bool, limits: &str) -> Seawall {
+    node_on(Tiers::Memory, origin, fast, key, limits)
+}
+
+fn node_on(tiers: Tiers, origin: &Origin, fast: bool, key: bool, limits: &str) -> Seawall {
+    let (disk, second) = match tiers {
+        Tiers::Memory => ("", ""),
+        Tiers::Both => (
+            "disk: { path: '%{dir}/cache', size: 256MiB }",
+            ", disk: { path: '%{dir}/second', size: 128MiB }",
+        ),
+    };
+    Seawall::with(&YAML.replace("%{disk}", disk).replace("%{second}", second))
         .set("origin", origin.addr())
         .set("fast", fast)
         .set("key", key)

@@ -9,12 +9,10 @@ use seawall_testkit::{
 };
 
 use crate::shown::{Counts, Shown, added, counts, difference, log_lines, without_like};
-use crate::{call, fast_hits, node_with, origin};
+use crate::{Tiers, call, fast_hits, node_on, origin};
 
 /// How long what is counted after an answer may take to be the same.
 const SETTLED: Duration = Duration::from_secs(5);
-
-const MEMORY: &str = "memory: 32MiB";
 
 /// After so many differences nothing more is compared.
 const MOST_FAULTS: usize = 12;
@@ -27,18 +25,17 @@ pub(crate) struct Pair {
     /// Requests that the origins got before.
     asked: [usize; 2],
     faults: Vec<String>,
-    store: &'static str,
+    tiers: Tiers,
 }
 
 impl Pair {
     pub(crate) fn new() -> Self {
-        Self::with(MEMORY, [false, false])
+        Self::with(Tiers::Memory, [false, false])
     }
 
     /// Two with a disk, which have got these and were killed then: nothing is in memory.
     pub(crate) fn with_on_disk(calls: &[Call]) -> Self {
-        let store = "memory: 32MiB\n  disk: { path: '%{dir}/cache', size: 256MiB }";
-        let mut pair = Self::with(store, [false, false]);
+        let mut pair = Self::with(Tiers::Both, [false, false]);
         pair.each("what was there before", |seawall| {
             let mut shown = Shown::default();
             over_h2(&mut shown, seawall, calls);
@@ -49,20 +46,20 @@ impl Pair {
 
     /// Two that show the key.
     pub(crate) fn with_key() -> Self {
-        Self::with(MEMORY, [true, true])
+        Self::with(Tiers::Memory, [true, true])
     }
 
     /// Two of which one shows the key: the control.
     pub(crate) fn unlike() -> Self {
-        Self::with(MEMORY, [true, false])
+        Self::with(Tiers::Memory, [true, false])
     }
 
-    fn with(store: &'static str, key: [bool; 2]) -> Self {
+    fn with(tiers: Tiers, key: [bool; 2]) -> Self {
         let origins = [Origin::h1(origin::answer), Origin::h1(origin::answer)];
         let nodes = [true, false]
-            .map(|fast| node_with(store, &origins[usize::from(!fast)], fast, key[usize::from(!fast)], ""));
+            .map(|fast| node_on(tiers, &origins[usize::from(!fast)], fast, key[usize::from(!fast)], ""));
         let before = [0, 1].map(|one| first_counts(&nodes[one]));
-        Self { origins, nodes, before, asked: [0; 2], faults: Vec::new(), store }
+        Self { origins, nodes, before, asked: [0; 2], faults: Vec::new(), tiers }
     }
 
     fn restart(mut self) -> Self {
@@ -88,7 +85,7 @@ impl Pair {
             return;
         }
         let [fast, slow] = [act(&self.nodes[0]), act(&self.nodes[1])];
-        if self.store != MEMORY {
+        if self.tiers == Tiers::Both {
             // What waits to be written is found, too, but it counts as something else.
             self.nodes.iter().for_each(written);
         }
