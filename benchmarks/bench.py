@@ -228,6 +228,12 @@ def version(argv):
         return "?"
 
 
+def builds(given, unnamed):
+    """The binaries by name, of arguments of the form BINARY or NAME=BINARY."""
+    named = (one.split("=", 1) if "=" in one else (unnamed, one) for one in given)
+    return {name: os.path.abspath(binary) for name, binary in named}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seawall", required=True, action="append", help="the release binary; or NAME=BINARY, again and again")
@@ -237,10 +243,7 @@ def main():
     parser.add_argument("--json", help="also write the numbers to this file")
     parser.add_argument("--only", help="comma-separated servers")
     args = parser.parse_args()
-    seawalls = {}
-    for given in args.seawall:
-        name, binary = given.split("=", 1) if "=" in given else ("seawall", given)
-        seawalls[name] = os.path.abspath(binary)
+    seawalls = builds(args.seawall, "seawall")
     for tool in ("h2load", "nginx", "haproxy", "varnishd", "taskset"):
         if not shutil.which(tool) and not os.path.exists(f"/usr/sbin/{tool}"):
             sys.exit(f"{tool} is missing: run `make bench`, which installs it")

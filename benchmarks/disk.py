@@ -3,8 +3,8 @@
 
 All hold many objects and are asked for them in turn. One Seawall has 1 GiB of memory, which holds all of them; the other is
 started anew before each round, so that it has them on its disk alone, and what it reads the first time it does not take up. Where hits
-came from is asked, and the run fails when it was elsewhere. Each object is asked for once a round. Warm: the page cache has everything. Cold: it was emptied first (as root; left out otherwise), and
-one connection asks for each object once. nginx runs with sendfile off and on, without tcp_nopush, which bench.py says why. CPU
+came from is asked, and the run fails when it was elsewhere. Each object is asked for once a round. Warm: the page cache has
+everything. Cold: it was emptied first (as root; left out otherwise), and one connection asks for each object once. nginx runs with sendfile off and on, without tcp_nopush, which bench.py says why. CPU
 is user and system time of the server's processes for each request (cpu.py); the latency is wrk's, over 16 connections. A hit
 that reached the origin fails the run.
 
@@ -27,7 +27,7 @@ import subprocess
 import sys
 import time
 
-from bench import Server, fetch, free_port, origin_conf, origin_count
+from bench import Server, builds, fetch, free_port, origin_conf, origin_count
 from scratch import scratch
 
 SIZES = {"1KiB": (1 << 10, 4000), "32KiB": (32 << 10, 1000), "1MiB": (1 << 20, 100)}
@@ -145,17 +145,15 @@ def written(server):
     return total
 
 
-def metric(port, name):
-    found = re.search(rf"^seawall_disk_{name}{{.*}} (\S+)$", fetch(port, "/metrics").decode(), re.M)
+def metric(port, name, labels=""):
+    found = re.search(rf"^seawall_{name}{{.*{labels}.*}} (\S+)$", fetch(port, "/metrics").decode(), re.M)
     return float(found.group(1))
 
 
 class Bench:
     def __init__(self, args, folder, servers):
-        self.args, self.folder, self.servers, self.metrics, self.builds = args, folder, servers, {}, {}
-        for given in args.seawall:
-            name, binary = given.split("=", 1) if "=" in given else ("Seawall", given)
-            self.builds[name] = os.path.abspath(binary)
+        self.args, self.folder, self.servers, self.metrics = args, folder, servers, {}
+        self.builds = builds(args.seawall, "Seawall")
         os.makedirs(f"{folder}/www/cached")
         for size, (length, _) in FILLS.items():
             with open(f"{folder}/www/cached/{size}", "wb") as f:
@@ -188,28 +186,23 @@ class Bench:
 
     def settle(self, server):
         """Waits until what a server has is on the disk."""
-        waiting = ("queue_bytes", "fill_bytes", "fills_unfinished")
+        waiting = ("disk_queue_bytes", "disk_fill_bytes", "disk_fills_unfinished")
         while server.name in self.metrics and any(metric(self.metrics[server.name], name) > 0 for name in waiting):
             time.sleep(0.01)
         os.sync()
 
-    def tier_hits(self, server, tier):
-        """Hits that Seawall found in that tier so far."""
-        if server.name not in self.metrics:
-            return 0
-        text = fetch(self.metrics[server.name], "/metrics").decode()
-        return float(re.search(rf'^seawall_cache_hits_total{{.*tier="{tier}".*}} (\S+)$', text, re.M).group(1))
+    def tier_hits(self, server):
+        """Hits of a Seawall so far from where its answers are to come from; none is counted for others."""
+        port, tier = self.metrics.get(server.name), server.name.rsplit(" ", 1)[-1]
+        return metric(port, "cache_hits_total", f'tier="{tier}"') if port else None
 
     def hits(self, server, size, requests):
-        tier = server.name.rsplit(" ", 1)[-1]
-        found = self.tier_hits(server, tier)
+        found = self.tier_hits(server)
         asked, before = origin_count(self.origin), server.cpu()
         h2load(server.port, targets(size, requests), requests)
         spent = server.cpu() - before
-        if server.name in self.metrics:
-            found = self.tier_hits(server, tier) - found
-            if found < requests * 0.99:
-                sys.exit(f"{server.name} {size}: {found:.0f} of {requests} hits came from there")
+        if found is not None and (more := self.tier_hits(server) - found) < requests * 0.99:
+            sys.exit(f"{server.name} {size}: {more:.0f} of {requests} hits came from there")
         missed = origin_count(self.origin) - asked - 1
         if missed > requests / 100:
             sys.exit(f"{server.name} {size}: {missed} of {requests} requests reached the origin")
@@ -257,8 +250,8 @@ class Bench:
                       f"| {(written(server) - wrote) / body:.2f} |", flush=True)
         for name, port in self.metrics.items():
             refused = re.findall(r"^seawall_cache_rejected_total{(.*)} (\S+)$", fetch(port, "/metrics").decode(), re.M)
-            print(f"\n{name}: {metric(port, 'written_bytes_total') / 2**20:.0f} MiB written for new content, "
-                  f"{metric(port, 'copied_bytes_total') / 2**20:.0f} MiB copied; not kept: "
+            print(f"\n{name}: {metric(port, 'disk_written_bytes_total') / 2**20:.0f} MiB written for new content, "
+                  f"{metric(port, 'disk_copied_bytes_total') / 2**20:.0f} MiB copied; not kept: "
                   + (", ".join(f"{count} ({why})" for why, count in refused if float(count)) or "none"))
 
     def again(self, server):
